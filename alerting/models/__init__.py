@@ -1,0 +1,46 @@
+"""Alert rules, subscriptions, notifications, messages, and the record of what was done."""
+
+from __future__ import annotations
+
+from alerting.models.message import (
+    DIGEST_KINDS,
+    FINAL_STATES,
+    REALTIME_KINDS,
+    RETRYABLE_STATES,
+    Attempt,
+    Digest,
+    ErrorKind,
+    Message,
+    MessageKind,
+    State,
+)
+from alerting.models.notification import MatchFailure, Notification
+from alerting.models.operation import OperatorAction, SendCycleRun, TransportPause
+from alerting.models.rule import AlertRule, AlertRuleVersion, Severity, ShipType
+from alerting.models.subscription import Cadence, Subscription, SubscriptionChannel, Weekday
+
+__all__ = [
+    "DIGEST_KINDS",
+    "FINAL_STATES",
+    "REALTIME_KINDS",
+    "RETRYABLE_STATES",
+    "AlertRule",
+    "AlertRuleVersion",
+    "Attempt",
+    "Cadence",
+    "Digest",
+    "ErrorKind",
+    "MatchFailure",
+    "Message",
+    "MessageKind",
+    "Notification",
+    "OperatorAction",
+    "SendCycleRun",
+    "Severity",
+    "ShipType",
+    "State",
+    "Subscription",
+    "SubscriptionChannel",
+    "TransportPause",
+    "Weekday",
+]

@@ -1,0 +1,170 @@
+"""Messages: what leaves. The one queue of the send cycles, its digests and its attempts."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from accounts.models import Channel, Organisation, User
+from alerting.models.subscription import Cadence
+
+
+class MessageKind(models.TextChoices):
+    """What a message discharges."""
+
+    REALTIME = "realtime", "one alert"
+    DIGEST = "digest"
+    SUMMARY = "summary", "summary of what went stale"
+    TEST = "test"
+
+
+# Which cadence's send cycle takes which kinds.
+REALTIME_KINDS = (MessageKind.REALTIME, MessageKind.TEST)
+DIGEST_KINDS = (MessageKind.DIGEST, MessageKind.SUMMARY)
+
+
+class State(models.TextChoices):
+    """The states of a message; a notification has all but `claimed`."""
+
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    SENT = "sent"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    STALE = "stale"
+    QUARANTINED = "quarantined"
+
+
+FINAL_STATES = (State.SENT, State.FAILED, State.CANCELLED, State.STALE, State.QUARANTINED)
+RETRYABLE_STATES = (State.FAILED, State.STALE, State.QUARANTINED, State.CANCELLED)
+
+
+class ErrorKind(models.TextChoices):
+    """What an error asks for: wait, give this recipient up, mend the settings, or mend our code."""
+
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+    CONFIGURATION = "configuration"
+    OURS = "ours"
+
+
+class Message(models.Model):
+    """One thing to send to one channel, at least once, with an end that is known."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="messages")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="messages")
+    channel = models.ForeignKey(Channel, on_delete=models.PROTECT, related_name="messages")
+    kind = models.CharField(max_length=16, choices=MessageKind.choices)
+    message_id = models.CharField(
+        max_length=200, unique=True, help_text="Message-ID; the same for every attempt."
+    )
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
+    reason = models.TextField(blank=True)
+    error_kind = models.CharField(max_length=16, choices=ErrorKind.choices, blank=True)
+    due_at = models.DateTimeField()
+    next_attempt_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    attempts_made = models.PositiveIntegerField(default=0)
+    deaths = models.PositiveIntegerField(
+        default=0, help_text="Claims that ended with the death of their worker."
+    )
+    claim_token = models.UUIDField(null=True, blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    # fixed at the first attempt, so that every repeat says the same
+    subject = models.TextField(blank=True)
+    text = models.TextField(blank=True)
+    html = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=State.values), name="message_state_is_known"),
+            models.CheckConstraint(condition=Q(kind__in=MessageKind.values), name="message_kind_is_known"),
+            models.CheckConstraint(
+                condition=Q(state="claimed", claim_token__isnull=False, lease_until__isnull=False)
+                | (~Q(state="claimed") & Q(claim_token__isnull=True, lease_until__isnull=True)),
+                name="a_claim_has_token_and_lease",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="sent", sent_at__isnull=False)
+                | (~Q(state="sent") & Q(sent_at__isnull=True)),
+                name="sent_message_says_when",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=["failed", "cancelled", "stale", "quarantined"]) | ~Q(reason=""),
+                name="message_ended_unsent_says_why",
+            ),
+        ]
+        indexes = [
+            # claim: what is due, organisation by organisation
+            models.Index(
+                fields=["organisation", "next_attempt_at"],
+                condition=Q(state="pending"),
+                name="message_pending",
+            ),
+            # reap: leases that ran out
+            models.Index(fields=["lease_until"], condition=Q(state="claimed"), name="message_claimed"),
+            # admin: failed and stale lists, newest first
+            models.Index(fields=["state", "-id"], name="message_by_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.pk} to {self.channel}"
+
+
+class Digest(models.Model):
+    """The window of a digest message: one row per window whatever happens."""
+
+    message = models.OneToOneField(Message, on_delete=models.PROTECT, related_name="digest")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="digests")
+    channel = models.ForeignKey(Channel, on_delete=models.PROTECT, related_name="digests")
+    cadence = models.CharField(max_length=16, choices=Cadence.choices)
+    due_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-due_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "channel", "cadence", "due_at"], name="one_digest_per_window"
+            ),
+            models.CheckConstraint(
+                condition=Q(cadence__in=["daily", "weekly"]), name="digest_cadence_is_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_cadence_display()} of {self.user} due {self.due_at:%Y-%m-%d %H:%M}Z"
+
+
+class Attempt(models.Model):
+    """One try to send a message, with its outcome and the server's own answer. Never changed, never deleted."""
+
+    class Outcome(models.TextChoices):
+        SENT = "sent"
+        FAILED = "failed"
+        UNKNOWN = "unknown", "unknown: the connection was lost after the message was handed over"
+
+    message = models.ForeignKey(Message, on_delete=models.PROTECT, related_name="attempts")
+    claim_token = models.UUIDField()
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    error_kind = models.CharField(max_length=16, choices=ErrorKind.choices, blank=True)
+    error = models.TextField(blank=True)
+    answer = models.TextField(blank=True, help_text="What the server said.")
+    traceback = models.TextField(blank=True)
+    worker = models.CharField(max_length=200, blank=True, help_text="Host and process.")
+
+    class Meta:
+        ordering = ["message", "started_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(outcome="sent", error_kind="") | (~Q(outcome="sent") & ~Q(error_kind="")),
+                name="failed_attempt_has_an_error_kind",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} at {self.started_at:%Y-%m-%d %H:%M:%S}Z"

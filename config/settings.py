@@ -1,0 +1,240 @@
+"""Django's settings: wiring only. What an operator can change stands in `config/environment.py`."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
+
+from config import embedded_postgres
+from config.environment import BASE_DIR, EnvironmentFault, read_environment
+
+try:
+    ENV = read_environment()
+except EnvironmentFault as fault:
+    raise SystemExit(str(fault)) from None
+
+VAR_DIR = ENV.var_dir
+VAR_DIR.mkdir(parents=True, exist_ok=True)
+DEBUG = ENV.debug
+ALLOWED_HOSTS = ENV.allowed_hosts
+PUBLIC_URL = ENV.public_url
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+
+
+def _secret_key(kept: Path) -> str:
+    """The key of the environment, or one made at the first start and kept, readable by its owner only."""
+    if ENV.secret_key is not None:
+        return ENV.secret_key.get_secret_value()
+    if not kept.exists():
+        temporary = kept.with_suffix(f".{secrets.token_hex(4)}")
+        temporary.touch(mode=0o600)
+        temporary.write_text(secrets.token_urlsafe(48), encoding="utf-8")
+        try:
+            kept.hardlink_to(temporary)  # fails if another process was first: its key stands
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    return kept.read_text(encoding="utf-8")
+
+
+SECRET_KEY = _secret_key(VAR_DIR / "secret_key")
+
+INSTALLED_APPS = [
+    "config.apps.WatchkeeperAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_prometheus",
+    "django_htmx",
+    "django_q",
+    "axes",
+    "csp",
+    "resilience",
+    "accounts",
+    "vessels",
+    "alerting",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "accounts.middleware.LocalTimeMiddleware",
+    "axes.middleware.AxesMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    },
+]
+
+
+def _database(url: str) -> dict[str, Any]:
+    parts = {key: value for key, value in conninfo_to_dict(url).items() if value is not None}
+    database = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname", "watchkeeper"),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": str(parts.pop("port", "")),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+    return database | {
+        "OPTIONS": {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10} | parts
+    }
+
+
+DATABASE_URL = ENV.database_url or embedded_postgres.ensure_running(VAR_DIR)
+DATABASES = {"default": _database(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "sign-in"
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    *[
+        (name, BASE_DIR / "node_modules" / folder)
+        for name, folder in (
+            ("leaflet", "leaflet/dist"),
+            ("topojson-client", "topojson-client/dist"),
+            ("world-atlas", "world-atlas"),
+        )
+        if (BASE_DIR / "node_modules" / folder).is_dir()
+    ],
+]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True
+MEDIA_ROOT = VAR_DIR / "media"
+
+# Nothing on a page comes from elsewhere, and no inline script or style runs without this response's nonce.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "frame-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [SELF],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+
+SMTP_HOST, SMTP_PORT = ENV.smtp_host, ENV.smtp_port
+SMTP_USER, SMTP_PASSWORD = ENV.smtp_user, ENV.smtp_password.get_secret_value()
+SMTP_TLS, SMTP_TIMEOUT = ENV.smtp_tls, ENV.smtp_timeout
+MAIL_FROM = DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENV.mail_from
+# Django's own mails (invitations, password reset) leave through the same server.
+EMAIL_HOST, EMAIL_PORT, EMAIL_TIMEOUT = SMTP_HOST, SMTP_PORT, SMTP_TIMEOUT
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = SMTP_USER, SMTP_PASSWORD
+EMAIL_USE_TLS, EMAIL_USE_SSL = SMTP_TLS == "starttls", SMTP_TLS == "implicit"
+
+SLACK_WEBHOOK_URL = ENV.slack_webhook_url.get_secret_value() if ENV.slack_webhook_url else ""
+SLACK_BOT_TOKEN = ENV.slack_bot_token.get_secret_value() if ENV.slack_bot_token else ""
+SLACK_CHANNEL = ENV.slack_channel
+SENTRY_DSN = ENV.sentry_dsn.get_secret_value() if ENV.sentry_dsn else ""
+ENVIRONMENT_NAME = ENV.environment
+LOG_LEVEL, LOG_FORMAT = ENV.log_level, ENV.log_format
+LOGGING_CONFIG = None
+PROMETHEUS_MULTIPROC_DIR = ENV.prometheus_multiproc_dir
+PROMETHEUS_EXPORT_MIGRATIONS = False
+METRICS_PORT = ENV.metrics_port
+
+STALE_AFTER, LATE_AFTER = ENV.stale_after, ENV.late_after
+CLAIM_SIZE, LEASE_SECONDS = ENV.claim_size, ENV.lease_seconds
+SEND_DEADLINE_SECONDS = ENV.send_deadline_seconds
+RETRY_LADDER_SECONDS = ENV.retry_ladder_seconds
+KEEP_RAW = ENV.keep_raw
+
+# django-q2 runs the cycles that ticks ask for; the values and why: docs/architecture.md.
+# `worker CADENCE` sets the cluster's name before it starts.
+Q_CLUSTER: dict[str, Any] = {
+    "name": "housekeeping",
+    "orm": "default",
+    "workers": ENV.worker_processes,
+    "queue_limit": 1,
+    "bulk": 1,
+    "poll": 0.2,
+    "timeout": 60,
+    "retry": 200,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "save_limit": -1,
+    "catch_up": False,
+    "guard_cycle": 0.5,
+    "label": "Background tasks",
+    "ALT_CLUSTERS": {"realtime": {}, "digest": {}, "housekeeping": {}},
+}
+
+if not PUBLIC_URL:
+    raise ImproperlyConfigured("PUBLIC_URL must not be empty")
