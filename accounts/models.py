@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
-from zoneinfo import available_timezones
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts.local_time import DateFormat, validate_zone
 from accounts.roles import Role, role_allows, role_reaches_app
-
-
-def validate_time_zone(name: str) -> None:
-    """Raise `ValidationError` unless `name` is an IANA time zone such as Pacific/Auckland."""
-    if name not in available_timezones():
-        raise ValidationError(f"{name!r} is not an IANA time zone; an example is Pacific/Auckland.")
-
-
-class DateFormat(models.TextChoices):
-    """How a user wants dates written."""
-
-    DAY_FIRST = "dd/mm/yyyy", "31/12/2025"
-    MONTH_FIRST = "mm/dd/yyyy", "12/31/2025"
-    ISO = "yyyy-mm-dd", "2025-12-31"
-    WORDS = "d Mon yyyy", "31 Dec 2025"
 
 
 class Organisation(models.Model):
@@ -35,7 +19,7 @@ class Organisation(models.Model):
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
-    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_zone])
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -82,8 +66,8 @@ class User(AbstractBaseUser):
     email = models.EmailField()
     name = models.CharField(max_length=200, blank=True)
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
-    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
-    date_format = models.CharField(max_length=16, choices=DateFormat.choices, default=DateFormat.DAY_FIRST)
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_zone])
+    date_format = models.CharField(max_length=16, choices=DateFormat.choices, default=DateFormat.DAY_MONTH_YEAR)
     is_superuser = models.BooleanField("operates this installation", default=False)
     invited_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -109,9 +93,7 @@ class User(AbstractBaseUser):
                 violation_error_message="Choose an organisation.",
             ),
             models.CheckConstraint(condition=Q(role__in=Role.values), name="user_role_is_known"),
-            models.CheckConstraint(
-                condition=Q(date_format__in=DateFormat.values), name="user_date_format_is_known"
-            ),
+            models.CheckConstraint(condition=Q(date_format__in=DateFormat.values), name="user_date_format_is_known"),
         ]
 
     def __str__(self) -> str:

@@ -38,9 +38,7 @@ class Environment(BaseSettings):
         "http://localhost:8000", description="Where people reach the site; links in messages begin with it."
     )
     port: int = Field(8000, ge=1, le=65535, description="Port of the web server of `make run`.")
-    var_dir: Path = Field(
-        BASE_DIR / "var", description="Folder for what the program keeps beside the database."
-    )
+    var_dir: Path = Field(BASE_DIR / "var", description="Folder for what the program keeps beside the database.")
     database_url: str | None = Field(
         None, description="`postgresql://…`, PostgreSQL 15 or later. Unset: the embedded PostgreSQL."
     )
@@ -49,12 +47,8 @@ class Environment(BaseSettings):
     smtp_port: int = Field(25, ge=1, le=65535, description="Its port.")
     smtp_user: str = Field("", description="User name for the mail server; empty: none.")
     smtp_password: SecretStr = Field(SecretStr(""), description="Password for the mail server.")
-    smtp_tls: Literal["none", "starttls", "implicit"] = Field(
-        "none", description="How the connection is secured."
-    )
-    smtp_timeout: float = Field(
-        20, gt=0, le=300, description="Seconds for one exchange with the mail server."
-    )
+    smtp_tls: Literal["none", "starttls", "implicit"] = Field("none", description="How the connection is secured.")
+    smtp_timeout: float = Field(20, gt=0, le=300, description="Seconds for one exchange with the mail server.")
     mail_from: str = Field("Watchkeeper <watchkeeper@localhost>", description="Sender of every mail.")
 
     slack_webhook_url: SecretStr | None = Field(None, description="Incoming webhook for incidents.")
@@ -63,27 +57,19 @@ class Environment(BaseSettings):
     sentry_dsn: SecretStr | None = Field(None, description="Sends exceptions to Sentry when set.")
     environment: str = Field("production", description="Name of this installation in Slack, Sentry and logs.")
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least level that is logged."
-    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="`auto`: readable on a terminal, JSON elsewhere."
     )
     prometheus_multiproc_dir: Path | None = Field(
         None, description="Folder for metrics of several processes; one for each deployment."
     )
-    metrics_port: int = Field(
-        0, ge=0, le=65535, description="Port of a worker's metrics on loopback; 0: none."
-    )
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's metrics on loopback; 0: none.")
 
-    stale_after_hours: float = Field(
-        48, gt=0, le=24 * 365, description="Hours after due when a message is stale."
-    )
+    stale_after_hours: float = Field(48, gt=0, le=24 * 365, description="Hours after due when a message is stale.")
     late_after_minutes: float = Field(15, gt=0, description="A message sent later than this says so.")
     claim_size: int = Field(100, ge=1, le=5000, description="Messages that one send cycle claims at a time.")
-    lease_seconds: float = Field(
-        120, ge=5, le=3600, description="How long a claim holds before others may take it."
-    )
+    lease_seconds: float = Field(120, ge=5, le=3600, description="How long a claim holds before others may take it.")
     send_deadline_seconds: float = Field(30, ge=1, le=600, description="Time for one message on the wire.")
     retry_ladder_seconds: Annotated[list[float], NoDecode] = Field(
         [30, 120, 600, 3600, 14400], description="Waits between attempts, by commas; after the last: failed."
@@ -94,16 +80,12 @@ class Environment(BaseSettings):
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("retry_ladder_seconds", mode="before")
     @classmethod
     def _split_waits(cls, value: object) -> object:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("retry_ladder_seconds")
     @classmethod

@@ -112,12 +112,13 @@ def _database(url: str) -> dict[str, Any]:
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
-    return database | {
-        "OPTIONS": {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10} | parts
-    }
+    return database | {"OPTIONS": {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10} | parts}
 
 
-DATABASE_URL = ENV.database_url or embedded_postgres.ensure_running(VAR_DIR)
+try:
+    DATABASE_URL = ENV.database_url or embedded_postgres.ensure_running(VAR_DIR)
+except embedded_postgres.EmbeddedPostgresFault as fault:
+    raise SystemExit(str(fault)) from None
 DATABASES = {"default": _database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -55,9 +55,7 @@ class Message(models.Model):
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="messages")
     channel = models.ForeignKey(Channel, on_delete=models.PROTECT, related_name="messages")
     kind = models.CharField(max_length=16, choices=MessageKind.choices)
-    message_id = models.CharField(
-        max_length=200, unique=True, help_text="Message-ID; the same for every attempt."
-    )
+    message_id = models.CharField(max_length=200, unique=True, help_text="Message-ID; the same for every attempt.")
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     reason = models.TextField(blank=True)
     error_kind = models.CharField(max_length=16, choices=ErrorKind.choices, blank=True)
@@ -65,9 +63,7 @@ class Message(models.Model):
     next_attempt_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     attempts_made = models.PositiveIntegerField(default=0)
-    deaths = models.PositiveIntegerField(
-        default=0, help_text="Claims that ended with the death of their worker."
-    )
+    deaths = models.PositiveIntegerField(default=0, help_text="Claims that ended with the death of their worker.")
     claim_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
     # fixed at the first attempt, so that every repeat says the same
@@ -88,8 +84,7 @@ class Message(models.Model):
                 name="a_claim_has_token_and_lease",
             ),
             models.CheckConstraint(
-                condition=Q(state="sent", sent_at__isnull=False)
-                | (~Q(state="sent") & Q(sent_at__isnull=True)),
+                condition=Q(state="sent", sent_at__isnull=False) | (~Q(state="sent") & Q(sent_at__isnull=True)),
                 name="sent_message_says_when",
             ),
             models.CheckConstraint(
@@ -126,12 +121,8 @@ class Digest(models.Model):
     class Meta:
         ordering = ["-due_at"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["user", "channel", "cadence", "due_at"], name="one_digest_per_window"
-            ),
-            models.CheckConstraint(
-                condition=Q(cadence__in=["daily", "weekly"]), name="digest_cadence_is_known"
-            ),
+            models.UniqueConstraint(fields=["user", "channel", "cadence", "due_at"], name="one_digest_per_window"),
+            models.CheckConstraint(condition=Q(cadence__in=["daily", "weekly"]), name="digest_cadence_is_known"),
         ]
 
     def __str__(self) -> str:

@@ -43,13 +43,9 @@ class Notification(models.Model):
     state = models.CharField(max_length=16, choices=NOTIFICATION_STATES, default=State.PENDING)
     reason = models.TextField(blank=True)
     due_at = models.DateTimeField()
-    message = models.ForeignKey(
-        Message, null=True, blank=True, on_delete=models.PROTECT, related_name="notifications"
-    )
+    message = models.ForeignKey(Message, null=True, blank=True, on_delete=models.PROTECT, related_name="notifications")
     # the summary that told its subscriber that it had gone stale
-    summary = models.ForeignKey(
-        Message, null=True, blank=True, on_delete=models.PROTECT, related_name="summarised"
-    )
+    summary = models.ForeignKey(Message, null=True, blank=True, on_delete=models.PROTECT, related_name="summarised")
     created_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True, blank=True)
     handled_by = models.ForeignKey(
@@ -62,9 +58,7 @@ class Notification(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["subscription", "channel", "dedupe_key"], name="one_notification_per_duty"
-            ),
+            models.UniqueConstraint(fields=["subscription", "channel", "dedupe_key"], name="one_notification_per_duty"),
             models.CheckConstraint(
                 condition=Q(state__in=[value for value, _ in NOTIFICATION_STATES]),
                 name="notification_state_is_known",
@@ -114,14 +108,15 @@ class MatchFailure(models.Model):
     tries = models.PositiveIntegerField(default=1)
     first_at = models.DateTimeField()
     retry_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-first_at"]
-        constraints = [
-            models.UniqueConstraint(fields=["event", "rule"], name="one_failure_per_event_and_rule")
-        ]
+        constraints = [models.UniqueConstraint(fields=["event", "rule"], name="one_failure_per_event_and_rule")]
         # matching: failures whose time has come
-        indexes = [models.Index(fields=["retry_at"], name="match_failure_by_retry")]
+        indexes = [
+            models.Index(fields=["retry_at"], condition=Q(resolved_at__isnull=True), name="match_failure_unresolved")
+        ]
 
     def __str__(self) -> str:
         return f"{self.rule} on {self.event}"

@@ -70,20 +70,12 @@ class AlertRule(Versioned):
         Watchlist, null=True, blank=True, on_delete=models.PROTECT, related_name="alert_rules"
     )
     flags = ArrayField(models.CharField(max_length=2), default=list, blank=True, help_text="Such as DK, SE.")
-    ship_types = ArrayField(
-        models.CharField(max_length=24, choices=ShipType.choices), default=list, blank=True
-    )
-    classes = ArrayField(
-        models.CharField(max_length=1, choices=VesselClass.choices), default=list, blank=True
-    )
+    ship_types = ArrayField(models.CharField(max_length=24, choices=ShipType.choices), default=list, blank=True)
+    classes = ArrayField(models.CharField(max_length=1, choices=VesselClass.choices), default=list, blank=True)
     min_length_m = models.FloatField("least length (m)", null=True, blank=True)
     max_length_m = models.FloatField("greatest length (m)", null=True, blank=True)
-    missing_for = models.DurationField(
-        null=True, blank=True, help_text="For missing and resumed, such as 06:00:00."
-    )
-    include_stopped = models.BooleanField(
-        default=False, help_text="Also vessels at anchor, moored or not moving."
-    )
+    missing_for = models.DurationField(null=True, blank=True, help_text="For missing and resumed, such as 06:00:00.")
+    include_stopped = models.BooleanField(default=False, help_text="Also vessels at anchor, moored or not moving.")
     accept_noise = models.BooleanField(default=False, help_text="Needed for missing of all vessels.")
     severity = models.CharField(max_length=16, choices=Severity.choices, default=Severity.NORMAL)
     active = models.BooleanField(default=True)

@@ -71,9 +71,7 @@ class Subscription(models.Model):
                 name="one_subscription_per_user_rule_and_cadence",
                 violation_error_message="The user has this subscription already.",
             ),
-            models.CheckConstraint(
-                condition=Q(cadence__in=Cadence.values), name="subscription_cadence_is_known"
-            ),
+            models.CheckConstraint(condition=Q(cadence__in=Cadence.values), name="subscription_cadence_is_known"),
             models.CheckConstraint(
                 condition=Q(cadence="realtime", at__isnull=True, weekday__isnull=True)
                 | Q(cadence="daily", at__isnull=False, weekday__isnull=True)
@@ -95,9 +93,7 @@ class SubscriptionChannel(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["subscription", "channel"], name="one_link_per_subscription_and_channel"
-            )
+            models.UniqueConstraint(fields=["subscription", "channel"], name="one_link_per_subscription_and_channel")
         ]
 
     def __str__(self) -> str:

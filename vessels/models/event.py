@@ -32,9 +32,7 @@ class Event(models.Model):
 
     kind = models.CharField(max_length=16, choices=EventKind.choices)
     mmsi = models.BigIntegerField("MMSI")
-    vessel = models.ForeignKey(
-        Vessel, null=True, blank=True, on_delete=models.SET_NULL, related_name="events"
-    )
+    vessel = models.ForeignKey(Vessel, null=True, blank=True, on_delete=models.SET_NULL, related_name="events")
     area = models.ForeignKey(Area, on_delete=models.PROTECT, related_name="events")
     area_version = models.PositiveIntegerField()
     feed = models.ForeignKey(Feed, on_delete=models.PROTECT, related_name="events")
@@ -47,9 +45,7 @@ class Event(models.Model):
     not_after = models.DateTimeField(null=True, blank=True)
     # entered, exited, appeared: the time of the position; missing, resumed: when the vessel was last heard
     position_key = models.CharField(max_length=40)
-    duration = models.DurationField(
-        null=True, blank=True, help_text="missing: the rule's; resumed: the gap's length."
-    )
+    duration = models.DurationField(null=True, blank=True, help_text="missing: the rule's; resumed: the gap's length.")
     gap_start = models.DateTimeField(null=True, blank=True)
     # both positions, speed, status, class, distance to the boundary in nautical miles, inside or not
     evidence = models.JSONField(default=dict)
@@ -68,8 +64,7 @@ class Event(models.Model):
             ),
             models.CheckConstraint(condition=Q(kind__in=EventKind.values), name="event_kind_is_known"),
             models.CheckConstraint(
-                condition=~Q(kind__in=["missing", "resumed"])
-                | Q(gap_start__isnull=False, duration__isnull=False),
+                condition=~Q(kind__in=["missing", "resumed"]) | Q(gap_start__isnull=False, duration__isnull=False),
                 name="missing_and_resumed_have_a_gap",
             ),
         ]

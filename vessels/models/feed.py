@@ -20,15 +20,9 @@ class Feed(models.Model):
     )
     lateness = models.DurationField(default=timedelta(minutes=10))
     # The watch's own notes, written with the positions that moved them.
-    watermark = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Latest time it heard a vessel."
-    )
-    alive = models.DurationField(
-        default=timedelta(0), editable=False, help_text="Alive time up to the watermark."
-    )
-    heard_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Our clock at the last message."
-    )
+    watermark = models.DateTimeField(null=True, blank=True, editable=False, help_text="Latest time it heard a vessel.")
+    alive = models.DurationField(default=timedelta(0), editable=False, help_text="Alive time up to the watermark.")
+    heard_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Our clock at the last message.")
     messages = models.BigIntegerField(default=0, editable=False)
     positions = models.BigIntegerField(default=0, editable=False)
     repeats = models.BigIntegerField(default=0, editable=False)
@@ -38,9 +32,7 @@ class Feed(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(silent_after__gt=timedelta(0)), name="feed_silent_after_is_positive"
-            )
+            models.CheckConstraint(condition=Q(silent_after__gt=timedelta(0)), name="feed_silent_after_is_positive")
         ]
 
     def __str__(self) -> str:
@@ -103,9 +95,7 @@ class FeedRejection(models.Model):
 
     class Meta:
         ordering = ["feed", "-count"]
-        constraints = [
-            models.UniqueConstraint(fields=["feed", "kind"], name="one_row_per_feed_and_rejection_kind")
-        ]
+        constraints = [models.UniqueConstraint(fields=["feed", "kind"], name="one_row_per_feed_and_rejection_kind")]
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.count}"

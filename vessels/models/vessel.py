@@ -24,9 +24,7 @@ class Vessel(models.Model):
     call_sign = models.CharField(max_length=20, blank=True)
     imo = models.BigIntegerField("IMO", null=True, blank=True)
     flag = models.CharField(max_length=2, blank=True, help_text="ISO 3166 country code, from the MMSI.")
-    ship_type = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="AIS type of ship, 0 to 99."
-    )
+    ship_type = models.PositiveSmallIntegerField(null=True, blank=True, help_text="AIS type of ship, 0 to 99.")
     length_m = models.FloatField("length (m)", null=True, blank=True)
     beam_m = models.FloatField("beam (m)", null=True, blank=True)
     vessel_class = models.CharField(max_length=1, choices=VesselClass.choices, blank=True)
@@ -80,9 +78,7 @@ class Watchlist(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["organisation", "name"], name="one_watchlist_per_organisation_and_name"
-            )
+            models.UniqueConstraint(fields=["organisation", "name"], name="one_watchlist_per_organisation_and_name")
         ]
 
     def __str__(self) -> str:
@@ -100,9 +96,7 @@ class WatchlistEntry(models.Model):
     class Meta:
         ordering = ["mmsi"]
         verbose_name_plural = "watchlist entries"
-        constraints = [
-            models.UniqueConstraint(fields=["watchlist", "mmsi"], name="one_entry_per_watchlist_and_mmsi")
-        ]
+        constraints = [models.UniqueConstraint(fields=["watchlist", "mmsi"], name="one_entry_per_watchlist_and_mmsi")]
 
     def __str__(self) -> str:
         return self.name or f"MMSI {self.mmsi:09d}"

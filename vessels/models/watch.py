@@ -49,9 +49,7 @@ class VesselState(models.Model):
     gaps = models.JSONField(default=dict)  # what was raised as missing since the last accepted position
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["scope", "mmsi"], name="one_state_per_scope_and_vessel")
-        ]
+        constraints = [models.UniqueConstraint(fields=["scope", "mmsi"], name="one_state_per_scope_and_vessel")]
 
     def __str__(self) -> str:
         return f"{self.mmsi} in {self.scope}"
@@ -68,9 +66,7 @@ class Membership(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["scope", "mmsi", "area"], name="one_membership_per_scope_vessel_and_area"
-            )
+            models.UniqueConstraint(fields=["scope", "mmsi", "area"], name="one_membership_per_scope_vessel_and_area")
         ]
 
     def __str__(self) -> str:
