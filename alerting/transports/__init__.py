@@ -1,0 +1,35 @@
+"""The ways out: one folder for each, and the one place that knows which kind of channel takes which."""
+
+from __future__ import annotations
+
+from accounts.models import ChannelKind
+from alerting.models import ErrorKind
+from alerting.transports.contract import Outgoing, Transport, TransportError
+from alerting.transports.email import EmailTransport, smtp_settings
+from alerting.transports.slack import SlackTransport
+
+__all__ = ["Outgoing", "Transport", "TransportError", "UnknownKind", "transport_for"]
+
+
+class UnknownKind:
+    """Answers for a kind of channel that no transport carries."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> str:
+        raise TransportError(
+            f"This installation cannot send to channels of the kind {self.kind!r}.", kind=ErrorKind.PERMANENT
+        )
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+def transport_for(kind: str) -> Transport:
+    """A fresh transport for one send cycle."""
+    if kind == ChannelKind.EMAIL:
+        return EmailTransport(smtp_settings())
+    if kind == ChannelKind.SLACK:
+        return SlackTransport()
+    return UnknownKind(kind)

@@ -1,0 +1,65 @@
+"""The contract of a transport: return the server's answer on success, raise one typed error otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from alerting.models import ErrorKind
+
+Clock = Callable[[], float]  # seconds, monotonic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A rendered message on its way to one address."""
+
+    message_id: str  # the same for every attempt: a repeat can be recognised by it
+    address: str
+    subject: str
+    text: str
+    html: str
+    unsubscribe_url: str  # "" for none
+    at: datetime
+
+
+class TransportError(Exception):
+    """A message that was not accepted, or is not known to be.
+
+    `whole_kind`: the fault lies with the way out, not with this message: every message of this channel kind
+    would meet it, so the kind pauses and no attempt is burnt.
+    `bounced`: the address does not exist: its channel is disabled.
+    `unknown`: the connection was lost after the message was handed over; it may have arrived.
+    """
+
+    def __init__(
+        self,
+        said: str,
+        *,
+        kind: ErrorKind,
+        answer: str = "",
+        whole_kind: bool = False,
+        bounced: bool = False,
+        unknown: bool = False,
+    ) -> None:
+        super().__init__(said)
+        self.kind = kind
+        self.answer = answer
+        self.whole_kind = whole_kind
+        self.bounced = bounced
+        self.unknown = unknown
+
+
+class Transport(Protocol):
+    """One way out. It may keep a connection open between messages until `close`."""
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> str:
+        """Hand one message over before `deadline` (monotonic seconds) and return the server's answer.
+
+        Raises `TransportError`.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection. Never raises."""

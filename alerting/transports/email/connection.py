@@ -1,0 +1,236 @@
+"""One SMTP connection, kept open for the mails of a send cycle."""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from alerting.models import ErrorKind
+from alerting.transports.contract import Outgoing, TransportError
+from alerting.transports.email.mime import mail_bytes, recipient_address, sender_address
+from alerting.transports.email.policy import Stage, judge
+from alerting.transports.email.watchdog import Watchdog
+
+_LOST = (OSError, smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException)
+_LONGEST_ANSWER = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpSettings:
+    """The mail server, and how it is spoken to."""
+
+    host: str
+    port: int
+    user: str = ""
+    password: str = ""
+    tls: str = "none"  # none | starttls | implicit
+    timeout: float = 20.0
+    mail_from: str = "Watchkeeper <watchkeeper@localhost>"
+
+
+def smtp_settings() -> SmtpSettings:
+    """Those of the environment."""
+    return SmtpSettings(
+        host=settings.SMTP_HOST,
+        port=settings.SMTP_PORT,
+        user=settings.SMTP_USER,
+        password=settings.SMTP_PASSWORD,
+        tls=settings.SMTP_TLS,
+        timeout=settings.SMTP_TIMEOUT,
+        mail_from=settings.MAIL_FROM,
+    )
+
+
+class _Session(smtplib.SMTP):
+    """smtplib's session, which also shows its socket while a connection is being made."""
+
+    def __init__(self, *, timeout: float, tls: ssl.SSLContext | None) -> None:
+        self._implicit_tls = tls
+        self.raw: socket.socket | None = None
+        super().__init__(timeout=timeout)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
+        self.raw = socket.create_connection((host, port), timeout)
+        if self._implicit_tls is None:
+            return self.raw
+        return self._implicit_tls.wrap_socket(self.raw, server_hostname=host)
+
+    def on_the_wire(self) -> socket.socket | None:
+        return self.sock or self.raw
+
+
+class EmailTransport:
+    """Sends mails over one connection, which it opens when needed and again when it was lost."""
+
+    def __init__(
+        self, to: SmtpSettings, *, tls_context: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    ) -> None:
+        self._to = to
+        self._tls_context = tls_context
+        self._session: _Session | None = None
+        self._watchdog: Watchdog | None = None
+
+    def send(self, outgoing: Outgoing, *, deadline: float) -> str:
+        """The server's answer to the message. Raises `TransportError`."""
+        sender = sender_address(self._to.mail_from)
+        recipient = recipient_address(outgoing.address)
+        content = mail_bytes(outgoing, sender=sender)
+        if self._watchdog is None:
+            self._watchdog = Watchdog(lambda: self._session.on_the_wire() if self._session else None)
+        with self._watchdog.until(deadline):
+            session = self._connected()
+            try:
+                return self._hand_over(session, sender.addr_spec, recipient.addr_spec, content)
+            except TransportError:
+                self._reset()
+                raise
+
+    def close(self) -> None:
+        """Say goodbye if there is somebody, and let go."""
+        session, self._session = self._session, None
+        if session is not None and session.sock is not None:
+            try:
+                session.sock.settimeout(2)
+                session.quit()
+            except (OSError, smtplib.SMTPException):
+                session.close()
+        if self._watchdog is not None:
+            self._watchdog.close()
+            self._watchdog = None
+
+    def _connected(self) -> _Session:
+        if self._session is not None:
+            if self._session.sock is not None:
+                return self._session
+            self._session = None
+        implicit = self._tls_context() if self._to.tls == "implicit" else None
+        self._session = session = _Session(timeout=self._to.timeout, tls=implicit)
+        try:
+            self._open(session)
+        except TransportError:
+            self._drop()
+            raise
+        except (smtplib.SMTPException, OSError) as fault:
+            self._drop()
+            raise _no_connection(fault, self._to, deadline_passed=self._late()) from fault
+        return session
+
+    def _open(self, session: _Session) -> None:
+        # smtplib tells the host's name to STARTTLS' check only through this attribute
+        session._host = self._to.host  # type: ignore[attr-defined]  # noqa: SLF001
+        _expect(Stage.CONNECT, *session.connect(self._to.host, self._to.port))
+        session.ehlo_or_helo_if_needed()
+        if self._to.tls == "starttls":
+            if not session.has_extn("starttls"):
+                raise TransportError(
+                    f"The mail server {self._to.host}:{self._to.port} offers no STARTTLS.",
+                    kind=ErrorKind.CONFIGURATION,
+                    whole_kind=True,
+                )
+            _expect(Stage.STARTTLS, *session.starttls(context=self._tls_context()))
+            session.ehlo_or_helo_if_needed()
+        if self._to.user:
+            session.login(self._to.user, self._to.password)
+
+    def _hand_over(self, session: _Session, sender: str, recipient: str, content: bytes) -> str:
+        try:
+            _expect(Stage.MAIL, *session.mail(sender))
+            _expect(Stage.RCPT, *session.rcpt(recipient))
+            _expect(Stage.DATA, *session.docmd("DATA"), success=(354,))
+            session.send(_on_the_wire(content))
+        except _LOST as fault:
+            raise self._lost(fault, unknown=False) from fault
+        try:
+            code, answer = session.getreply()
+        except _LOST as fault:
+            # all of it was handed over: only the server knows whether it took it
+            raise self._lost(fault, unknown=True) from fault
+        _expect(Stage.DATA, code, answer)
+        return _told(code, answer)
+
+    def _lost(self, fault: Exception, *, unknown: bool) -> TransportError:
+        why = "The deadline of this message passed" if self._late() else "The connection was lost"
+        where = " after the message was handed over: it may have arrived" if unknown else ""
+        self._drop()
+        return TransportError(
+            f"{why}{where}.", kind=ErrorKind.TRANSIENT, answer=f"{type(fault).__name__}: {fault}", unknown=unknown
+        )
+
+    def _late(self) -> bool:
+        return self._watchdog is not None and self._watchdog.fired
+
+    def _reset(self) -> None:
+        """After a refusal: the next mail begins anew, on this connection where that is possible."""
+        if self._session is None:
+            return
+        try:
+            code, _ = self._session.rset()
+        except (OSError, smtplib.SMTPException):
+            code = 0
+        if code != 250:
+            self._drop()
+
+    def _drop(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+            if session.raw is not None:
+                session.raw.close()
+
+
+def seconds_from_now(seconds: float) -> float:
+    """A deadline for `send`."""
+    return time.monotonic() + seconds
+
+
+def _on_the_wire(content: bytes) -> bytes:
+    """The mail with its dots stuffed and its end marked (RFC 5321, sections 4.5.2 and 4.1.1.4)."""
+    lines = content.replace(b"\r\n", b"\n").replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
+    stuffed = b"." + lines if lines.startswith(b".") else lines
+    return stuffed + (b"" if stuffed.endswith(b"\r\n") else b"\r\n") + b".\r\n"
+
+
+def _expect(stage: Stage, code: int, answer: bytes, *, success: tuple[int, ...] = ()) -> None:
+    if code in success or (not success and 200 <= code < 300):
+        return
+    raise _refused(stage, code, answer)
+
+
+def _refused(stage: Stage, code: int, answer: bytes | str) -> TransportError:
+    told = _told(code, answer)
+    verdict = judge(stage, code, told.partition(" ")[2])
+    return TransportError(
+        f"The mail server answered {stage.upper()} with: {told}",
+        kind=verdict.kind,
+        answer=told,
+        whole_kind=verdict.whole_kind,
+        bounced=verdict.bounced,
+    )
+
+
+def _told(code: int, answer: bytes | str) -> str:
+    text = answer.decode("utf-8", errors="replace") if isinstance(answer, bytes) else str(answer)
+    return f"{code} {text}"[:_LONGEST_ANSWER]
+
+
+def _no_connection(fault: Exception, to: SmtpSettings, *, deadline_passed: bool) -> TransportError:
+    """What it means that no connection could be made, and who has to act."""
+    where = f"the mail server {to.host}:{to.port}"
+    said = f"{type(fault).__name__}: {fault}"
+    if isinstance(fault, smtplib.SMTPAuthenticationError):
+        return _refused(Stage.AUTH, fault.smtp_code, fault.smtp_error)
+    if isinstance(fault, smtplib.SMTPResponseException):
+        return _refused(Stage.HELLO, fault.smtp_code, fault.smtp_error)
+    wrong_settings = isinstance(
+        fault, (ssl.SSLCertVerificationError, ssl.SSLError, socket.gaierror, smtplib.SMTPNotSupportedError)
+    ) and not isinstance(fault, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    kind = ErrorKind.CONFIGURATION if wrong_settings else ErrorKind.TRANSIENT
+    doing = "did not answer in time" if deadline_passed or isinstance(fault, TimeoutError) else "cannot be reached"
+    return TransportError(f"{where} {doing}.".capitalize(), kind=kind, answer=said, whole_kind=True)

@@ -1,0 +1,65 @@
+"""Shuts a socket at a deadline, whatever its reader waits for: smtplib's time-out is per read, not per message."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Watchdog:
+    """One thread that waits for the deadline of what is on the wire."""
+
+    def __init__(self, current_socket: Callable[[], socket.socket | None]) -> None:
+        self._socket = current_socket
+        self._changed = threading.Condition()
+        self._deadline: float | None = None
+        self._closed = False
+        self.fired = False
+        self._thread = threading.Thread(target=self._run, name="smtp-watchdog", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def until(self, deadline: float) -> Iterator[None]:
+        """While inside, the socket is shut when `deadline` (monotonic seconds) comes."""
+        self.fired = False
+        self._set(deadline)
+        try:
+            yield
+        finally:
+            self._set(None)
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(timeout=1)
+
+    def _set(self, deadline: float | None) -> None:
+        with self._changed:
+            self._deadline = deadline
+            if deadline is not None:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._closed:
+                left = None if self._deadline is None else self._deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    self._deadline = None
+                    self._shut()
+                else:
+                    self._changed.wait(left)
+
+    def _shut(self) -> None:
+        self.fired = True
+        open_socket = self._socket()
+        if open_socket is None:
+            return
+        try:
+            # not SSLSocket.shutdown: it would take the TLS state away from under the reading thread
+            socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
+        except OSError:
+            return  # it is shut already, which is what was wanted
