@@ -10,7 +10,6 @@ Everything is pure; times are int64 microseconds. What must be remembered betwee
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -133,21 +132,6 @@ def judge(last: Any, suspect: Any, report: Any, *, live: bool) -> Judgement:
     if live and report["time"] <= suspect["time"]:
         return Judgement(Verdict.LATE, with_suspect=True)
     return Judgement(Verdict.ACCEPTED, with_suspect=True)
-
-
-def judge_all(
-    last: Any, suspect: Any, reports: Sequence[Any], *, live: bool
-) -> Iterator[tuple[int, Judgement, Any]]:
-    """Each report of one vessel in order: its number, its judgement, and the suspect that was held before it."""
-    for number, report in enumerate(reports):
-        judgement = judge(last, suspect, report, live=live)
-        yield number, judgement, suspect
-        if judgement.with_suspect:
-            last, suspect = suspect, None
-        if judgement.verdict is Verdict.ACCEPTED:
-            last, suspect = report, None
-        elif judgement.verdict is Verdict.HELD:
-            suspect = report
 
 
 def _jumps(before: Any, after: Any) -> bool:

@@ -174,7 +174,8 @@ def _beside(shell: NDArray[np.float64], hole: NDArray[np.float64]) -> NDArray[np
     west, east = shell[:, 0].min(), shell[:, 0].max()
     for turn in (0.0, 360.0, -360.0):
         if hole[:, 0].min() + turn >= west and hole[:, 0].max() + turn <= east:
-            return hole + (turn, 0.0)
+            moved: NDArray[np.float64] = hole + np.array([turn, 0.0])
+            return moved
     return hole
 
 
@@ -236,7 +237,9 @@ def _moved(piece: Polygon, turn: float) -> Polygon:
 
 def _polygons_in(geometry: shapely.Geometry) -> list[Polygon]:
     """An intersection may leave points and lines where an edge only touches the cut: not area, so dropped."""
-    return [part for part in shapely.get_parts(geometry, return_index=False) if isinstance(part, Polygon) and part.area > 0]
+    return [
+        part for part in shapely.get_parts(geometry, return_index=False) if isinstance(part, Polygon) and part.area > 0
+    ]
 
 
 def _as_one(pieces: list[Polygon]) -> MultiPolygon:

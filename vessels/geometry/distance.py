@@ -27,6 +27,7 @@ STEP_DEGREES = 0.05
 # Geodesic and great-circle distances differ by at most 0.56 %.
 FLATTENING_SLACK = 0.006
 POINTS_AT_ONCE = 64
+ONE_TURN = np.array([360.0, 0.0])
 
 
 def nautical_miles(lon1: Floats, lat1: Floats, lon2: Floats, lat2: Floats) -> Floats:
@@ -71,8 +72,9 @@ class Boundary:
         along = self._to[step] - self._from[step]
         square = np.einsum("ij,ij->i", along, along)
         dot = np.einsum("ij,ij->i", points - self._from[step], along)
-        share = np.clip(np.divide(dot, square, out=np.zeros_like(dot), where=square > 0), 0.0, 1.0)
-        return self._starts[step] + share[:, None] * (self._ends[step] - self._starts[step])
+        share: Floats = np.clip(np.divide(dot, square, out=np.zeros_like(dot), where=square > 0), 0.0, 1.0)
+        nearest: Floats = self._starts[step] + share[:, None] * (self._ends[step] - self._starts[step])
+        return nearest
 
 
 def _true_boundary(area: MultiPolygon) -> shapely.Geometry:
@@ -82,9 +84,9 @@ def _true_boundary(area: MultiPolygon) -> shapely.Geometry:
     west = boundary.intersection(shapely.LineString([(-180, -90), (-180, 90)]))
     if east.is_empty or west.is_empty:
         return boundary
-    moved = shapely.transform(west, lambda points: points + (360.0, 0.0))
+    moved = shapely.transform(west, lambda points: points + ONE_TURN)
     seam = east.intersection(moved)
-    seam_west = shapely.transform(seam, lambda points: points - (360.0, 0.0))
+    seam_west = shapely.transform(seam, lambda points: points - ONE_TURN)
     return boundary.difference(seam).difference(seam_west)
 
 
