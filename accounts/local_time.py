@@ -73,6 +73,11 @@ def abbreviation(at: datetime, zone_name: str) -> str:
     return _abbreviation(_local(at, zone_name))
 
 
+def local_date(at: datetime, zone_name: str) -> date:
+    """The day that the zone's calendar shows at that instant."""
+    return _local(at, zone_name).date()
+
+
 def format_date(day: date, date_format: str) -> str:
     """A date in one of `DateFormat`. Raises `ValueError` for any other format."""
     match DateFormat(date_format):

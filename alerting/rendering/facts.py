@@ -62,7 +62,7 @@ class Vessel:
 class Alert:
     """One event under one rule, as a realtime message or an item of a digest tells it.
 
-    For missing: `occurred_at` is when `duration` was reached, `gap_start` when the vessel was last heard, and the place,
+    For missing: `occurred_at` is when `duration` was reached, `gap_start` when it was last heard, and the place,
     speed and status are those of its last position. For resumed: `gap` is the silence's length from last heard.
     """
 

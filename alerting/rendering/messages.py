@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
-from alerting.rendering.facts import DigestFacts, RealtimeFacts, Rendered, SummaryFacts, TestFacts
+from datetime import datetime
+
+from accounts.local_time import duration_in_words, format_date, format_time, format_time_with_offset, local_date
+from alerting.rendering import rule_templates
+from alerting.rendering.details import alert_rows, template_values, vessel_rows
+from alerting.rendering.facts import (
+    Alert,
+    DigestCadence,
+    DigestFacts,
+    Reader,
+    RealtimeFacts,
+    Rendered,
+    Sending,
+    Severity,
+    StaleAlert,
+    SummaryFacts,
+    TemplateProblem,
+    TestFacts,
+)
+from alerting.rendering.html import write_html
+from alerting.rendering.letters import Footer, Letter, Section
+from alerting.rendering.lists import counted, listed
+from alerting.rendering.places import position_in_words
+from alerting.rendering.plain import one_line
+from alerting.rendering.sentences import named, notes, sentence, subject, subject_line
+from alerting.rendering.text import write_text
+
+_CADENCES = {DigestCadence.DAILY: "Daily", DigestCadence.WEEKLY: "Weekly"}
 
 
 def render_realtime(facts: RealtimeFacts, *, template: str | None = None) -> Rendered:
@@ -10,20 +37,143 @@ def render_realtime(facts: RealtimeFacts, *, template: str | None = None) -> Ren
 
     Raises `TemplateFault` when the rule's own template fails: call again without it.
     """
-    raise NotImplementedError
+    alert, reader = facts.alert, facts.reader
+    headline, title = sentence(alert, reader), subject(alert)
+    if template and template.strip():
+        written = rule_templates.write(template, template_values(alert, reader))
+        headline = written.body
+        title = subject_line(written.subject, alert.severity) if written.subject else title
+    letter = Letter(
+        subject=title,
+        preheader=_preheader(alert, reader),
+        label=one_line(alert.rule),
+        headline=headline,
+        critical=alert.severity is Severity.CRITICAL,
+        notices=_late(facts.sending, reader),
+        paragraphs=notes(alert),
+        sections=(Section("What happened", alert_rows(alert, reader)), Section("Vessel", vessel_rows(alert.vessel))),
+        button="Open this alert",
+        link=alert.link,
+        footer=_footer(
+            facts.sending, f"You get this message because you subscribe to the rule “{one_line(alert.rule)}”."
+        ),
+    )
+    return _written(letter)
 
 
 def render_digest(facts: DigestFacts) -> Rendered:
-    """All alerts of a window, by rule and area. An item that cannot be rendered is told by the built-in sentence
-    and named in `problems`."""
-    raise NotImplementedError
+    """All alerts of a window, by rule and area.
+
+    An item that cannot be rendered is told by the built-in sentence and named in `problems`.
+    """
+    reader, count = facts.reader, len(facts.alerts)
+    critical = sum(alert.severity is Severity.CRITICAL for alert in facts.alerts)
+    groups, more, problems = listed(facts.alerts, reader)
+    day = format_date(local_date(facts.sending.due_at, reader.time_zone), reader.date_format)
+    cadence = _CADENCES[facts.cadence]
+    urgent = f" ({critical} critical)" if critical else ""
+    letter = Letter(
+        subject=subject_line(f"{cadence} digest {day}: {counted(count, 'alert')}{urgent}"),
+        preheader="; ".join(f"{group.title}: {group.count} in {group.subtitle}" for group in groups[:3]),
+        label=f"{cadence} digest",
+        headline=f"{counted(count, 'alert')}{urgent} {_window(facts)}",
+        critical=False,  # marked on the groups that are
+        notices=_late(facts.sending, reader),
+        groups=groups,
+        more=more,
+        button="Open your history",
+        link=facts.history_link,
+        footer=_footer(facts.sending, f"You get this digest because you chose {cadence.lower()} alerts."),
+    )
+    return _written(letter, problems)
 
 
 def render_summary(facts: SummaryFacts) -> Rendered:
     """What was not sent in time, and why."""
-    raise NotImplementedError
+    reader, count = facts.reader, len(facts.stale)
+    groups, more, problems = listed(
+        tuple(item.alert for item in facts.stale), reader, notes=tuple(_why_stale(item, reader) for item in facts.stale)
+    )
+    were = "was" if count == 1 else "were"
+    told = f"{counted(count, 'alert')} {were} not sent in time"
+    letter = Letter(
+        subject=subject_line(f"Late: {told}"),
+        preheader="Sending works again. What you missed is listed here, with the reasons.",
+        label="Summary of late alerts",
+        headline=told,
+        notices=_late(facts.sending, reader),
+        paragraphs=(
+            (
+                f"Each of these became due more than {duration_in_words(facts.stale_after)} before it could be sent, so it "
+                "was not sent by itself. Sending works again. This list is late, but nothing is lost: every alert is kept "
+                "in your history."
+            ),
+        ),
+        groups=groups,
+        more=more,
+        button="Open your history",
+        link=facts.history_link,
+        footer=_footer(facts.sending, "You get this summary because you subscribe to these rules."),
+    )
+    return _written(letter, problems)
 
 
 def render_test(facts: TestFacts) -> Rendered:
     """A message that only proves that a channel works."""
-    raise NotImplementedError
+    channel = one_line(facts.channel)
+    written_at = format_time_with_offset(facts.sending.now, facts.reader.time_zone, facts.reader.date_format)
+    letter = Letter(
+        subject="Test message from Watchkeeper",
+        preheader=f"Alerts can reach you on {channel}.",
+        label="Test message",
+        headline=f"This is a test: alerts can reach you on {channel}",
+        paragraphs=(
+            (
+                f"It was written at {written_at}, which is how your alerts show times. "
+                "No vessel did anything, and there is nothing to do."
+            ),
+        ),
+        button="Open Watchkeeper",
+        link=facts.sending.site_link,
+        footer=_footer(facts.sending, "You get this message because somebody asked for a test of this channel."),
+    )
+    return _written(letter)
+
+
+def _written(letter: Letter, problems: tuple[TemplateProblem, ...] = ()) -> Rendered:
+    return Rendered(subject=letter.subject, text=write_text(letter), html=write_html(letter), problems=problems)
+
+
+def _footer(sending: Sending, reason: str) -> Footer:
+    return Footer(reason, sending.site_link, one_line(sending.organisation), sending.unsubscribe_link)
+
+
+def _preheader(alert: Alert, reader: Reader) -> str:
+    # Beside the subject in a list of mails: what the subject leaves out.
+    parts = [format_time(alert.occurred_at, reader.time_zone, reader.date_format)]
+    if alert.lon is not None and alert.lat is not None:
+        parts.append(position_in_words(alert.lon, alert.lat))
+    if not named(alert.vessel).startswith("MMSI"):
+        parts.append(f"MMSI {alert.vessel.mmsi:09}")
+    return " · ".join(parts)
+
+
+def _late(sending: Sending, reader: Reader) -> tuple[str, ...]:
+    late = sending.now - sending.due_at
+    if late <= sending.late_after:
+        return ()
+    due = format_time_with_offset(sending.due_at, reader.time_zone, reader.date_format)
+    return (f"Sent late: this message was due at {due} and left {duration_in_words(late)} after that.",)
+
+
+def _window(facts: DigestFacts) -> str:
+    def shown(at: datetime) -> str:
+        return format_time(at, facts.reader.time_zone, facts.reader.date_format)
+
+    until = f"until {shown(facts.sending.due_at)}"
+    return until if facts.since is None else f"from {shown(facts.since)} {until}"
+
+
+def _why_stale(item: StaleAlert, reader: Reader) -> str:
+    due = format_time_with_offset(item.due_at, reader.time_zone, reader.date_format)
+    return f"Not sent: due at {due}. {one_line(item.reason, limit=200).rstrip('.')}."

@@ -1,0 +1,44 @@
+"""A letter as HTML: MJML made once into a Django template, then only that template for each message.
+
+MJML sees the template's own text and placeholders, never a value. So no name can bring an MJML tag or Django syntax
+with it, and a message costs one template rendering; values are escaped by Django where they land.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import mrml
+from django.template import Context, Engine, Template
+
+from alerting.rendering.letters import Letter
+
+TEMPLATES = Path(__file__).resolve().parent.parent.parent / "templates" / "messages"
+
+_engine = Engine(dirs=[], loaders=[], autoescape=True)
+
+
+class LayoutFault(Exception):
+    """The product's own MJML is broken: nothing to do with a message's values."""
+
+
+def write_html(letter: Letter) -> str:
+    """The letter as a whole HTML document."""
+    return _layout().render(Context({"letter": letter}))
+
+
+@lru_cache(maxsize=1)
+def _layout() -> Template:
+    return compile_layout((TEMPLATES / "message.mjml").read_text(encoding="utf-8"))
+
+
+def compile_layout(source: str) -> Template:
+    """MJML with Django placeholders as a Django template. Raises `LayoutFault`."""
+    try:
+        made = mrml.to_html(source, render_options=mrml.RenderOptions(disable_comments=True, fonts={}))
+    except OSError as fault:  # what mrml raises for MJML that it cannot read
+        raise LayoutFault(f"message.mjml: {fault}") from fault
+    if made.warnings:
+        raise LayoutFault(f"message.mjml: {made.warnings}")
+    return _engine.from_string(made.content)
