@@ -1,9 +1,9 @@
-"""The database of an installation without `DATABASE_URL`: an embedded PostgreSQL that comes and goes by itself.
+"""The database of an installation without `DATABASE_URL`: an embedded PostgreSQL, started on demand.
 
 `ensure_running(var)` is called by the settings. It returns at once when the server runs, else it starts it:
 
-- A small process of its own, the launcher (`python -m config.embedded_postgres`), is the server's parent. When
-  the launcher dies, however it dies, the kernel tells the server to shut down: no server is left behind.
+- A small process of its own, the launcher (`python -m config.embedded_postgres`), is the server's parent.
+  When the launcher dies, however it dies, the kernel tells the server to shut down: no server is left behind.
 - Every process that uses the database holds a shared lock on `users.lock`; the kernel lets go of it when the
   process ends, however it ends. The launcher tries the same lock exclusively: when it gets it for
   `LINGER_SECONDS`, nobody is left, and it stops the server cleanly.

@@ -113,13 +113,8 @@ def _in_namespace(folder: Path, install: Path, elsewhere: Path) -> Account | Non
 
 def _works(account: Account) -> bool:
     """Whether the account can run the binaries and write to its folder: asked of the kernel, not guessed."""
-    probe = [
-        "sh",
-        "-c",
-        'test -w "$0" && exec "$1" --version',
-        account.folder,
-        account.install / "bin" / "postgres",
-    ]
+    shell = 'test -w "$0" && exec "$1" --version'
+    probe = ["sh", "-c", shell, str(account.folder), str(account.install / "bin" / "postgres")]
     try:
         done = subprocess.run(  # noqa: S603
             probe, cwd="/", preexec_fn=account.preexec(), capture_output=True, timeout=20, check=False

@@ -99,38 +99,31 @@ class PostgresServer:
         unfinished = self.account.folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         with tempfile.TemporaryFile() as output:
-            done = subprocess.run(  # noqa: S603
-                [
-                    *(self.account.install / "bin" / "initdb", "-D", unfinished, "-U", NAME, "--auth=trust"),
-                    *(
-                        "--encoding=UTF8",
-                        "--locale=C",
-                        "--locale-provider=builtin",
-                        "--builtin-locale=C.UTF-8",
-                    ),
-                    "--no-instructions",
-                ],
-                **self._surroundings(output.fileno()),
-                check=False,
-            )
+            returned = self._begin(self._initdb(unfinished), output.fileno()).wait()
             output.seek(0)
             said = output.read().decode(errors="replace")
-        if done.returncode != 0:
+        if returned != 0:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise self._fault("initdb failed", said)
         unfinished.rename(self.data)
 
-    def _surroundings(self, output: int) -> dict[str, object]:
-        """How a child runs: as the account, without the caller's PG… variables, in a folder it may enter."""
-        kept = {key: value for key, value in os.environ.items() if key in {"PATH", "TMPDIR", "LD_LIBRARY_PATH"}}
-        return {
-            "preexec_fn": self.account.preexec(),
-            "env": kept | {"LC_ALL": "C", "TZ": "UTC"},
-            "cwd": "/",
-            "stdin": subprocess.DEVNULL,
-            "stdout": output,
-            "stderr": output,
-        }
+    def _initdb(self, data: Path) -> list[str]:
+        binary = str(self.account.install / "bin" / "initdb")
+        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        return [binary, "-D", str(data), "-U", NAME, "--auth=trust", "--encoding=UTF8", *locale]
+
+    def _begin(self, command: list[str], output: int) -> subprocess.Popen[bytes]:
+        """Starts a child as the account, without the caller's PG… variables, in a folder it may enter."""
+        kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+        return subprocess.Popen(  # noqa: S603
+            command,
+            preexec_fn=self.account.preexec(),
+            env=kept | {"LC_ALL": "C", "TZ": "UTC"},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
 
     def _wait_for_predecessor(self) -> None:
         """A server whose launcher was killed is still writing: wait for it. A dead one's lock file: remove it.
@@ -159,7 +152,7 @@ class PostgresServer:
             self.log.replace(self.log.with_suffix(".old.log"))
         with self.log.open("ab") as output:
             begin = output.tell()
-            self.process = subprocess.Popen(self._command(), **self._surroundings(output.fileno()))  # type: ignore[call-overload]  # noqa: S603
+            self.process = self._begin(self._command(), output.fileno())
         while not answers(self.sockets, "postgres"):
             if self.process.poll() is not None:
                 said = self.log.read_bytes()[begin:].decode(errors="replace")
