@@ -1,4 +1,4 @@
-"""What all tests share: the database.
+"""What all tests share: the database, and which tests need what.
 
 The settings start the embedded PostgreSQL where `DATABASE_URL` is unset. `WATCHKEEPER_TEST_DB` names the test
 database, so that several runs can share one server.
@@ -7,11 +7,36 @@ database, so that several runs can share one server.
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 from django.conf import settings
+from django.test import TransactionTestCase
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     name = os.environ.get("WATCHKEEPER_TEST_DB", "test_watchkeeper")
     settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = name
+    config.addinivalue_line("markers", "database: needs PostgreSQL (set by itself)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs a database, so that it can be run alone, and skips the browser where there is none."""
+    no_browser = not any(shutil.which(name) for name in CHROMIUM)
+    for item in items:
+        if _needs_database(item):
+            item.add_marker("database")
+        if no_browser and item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason="there is no Chromium here"))
+
+
+def _needs_database(item: pytest.Item) -> bool:
+    if item.get_closest_marker("django_db"):
+        return True
+    cls = getattr(item, "cls", None)
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return bool(fixtures & {"db", "transactional_db", "live_server"}) or (
+        isinstance(cls, type) and issubclass(cls, TransactionTestCase)
+    )
