@@ -1,0 +1,1 @@
+"""The pages about alerting: the map, subscriptions, channels, notifications, the way out."""
