@@ -36,9 +36,7 @@ class Incident(models.Model):
         RESOLVED = "resolved"
 
     kind = models.CharField(max_length=120, help_text="What happened: the name of the log event.")
-    fingerprint = models.CharField(
-        max_length=200, help_text="Repeats with the same one are the same incident."
-    )
+    fingerprint = models.CharField(max_length=200, help_text="Repeats with the same one are the same incident.")
     severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.ERROR)
     summary = models.TextField()
     sample = models.JSONField(default=dict, help_text="Details of the first occurrence.")
@@ -56,9 +54,7 @@ class Incident(models.Model):
     has_news = models.BooleanField(default=True, help_text="Something happened that Slack was not told yet.")
     next_post_at = models.DateTimeField(default=timezone.now, help_text="Not posted before this time.")
     posts = models.PositiveIntegerField(default=0, help_text="Messages that Slack accepted.")
-    posted_count = models.PositiveBigIntegerField(
-        default=0, help_text="The count that the last message told."
-    )
+    posted_count = models.PositiveBigIntegerField(default=0, help_text="The count that the last message told.")
     first_posted_at = models.DateTimeField(null=True, blank=True)
     last_posted_at = models.DateTimeField(null=True, blank=True)
     post_failures = models.PositiveIntegerField(default=0, help_text="Failed posts since the last good one.")
@@ -78,8 +74,7 @@ class Incident(models.Model):
                 fields=("fingerprint",), condition=Q(state="open"), name="incident_open_fingerprint_unique"
             ),
             models.CheckConstraint(
-                condition=Q(state="open", resolved_at__isnull=True)
-                | Q(state="resolved", resolved_at__isnull=False),
+                condition=Q(state="open", resolved_at__isnull=True) | Q(state="resolved", resolved_at__isnull=False),
                 name="incident_resolved_has_time",
             ),
             models.CheckConstraint(condition=Q(severity__in=Severity.values), name="incident_severity_known"),

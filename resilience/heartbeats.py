@@ -1,0 +1,59 @@
+"""Signs of life: long-running parts beat, and silence becomes an incident."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+from resilience.incidents import incident_clear, incident_report
+from resilience.models import Heartbeat
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+CHECKER = "heartbeat check"
+
+
+def beat(name: str, detail: Mapping[str, Any] = _NOTHING, *, now: datetime) -> None:
+    """Says that the part lives. Raises what the database raises: a part that cannot say it is not well."""
+    beats = [Heartbeat(name=name, at=now, pid=os.getpid(), host=socket.gethostname()[:255], detail=dict(detail))]
+    Heartbeat.objects.bulk_create(
+        beats, update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "host", "detail"]
+    )
+
+
+def age(name: str, now: datetime) -> timedelta | None:
+    """Time since the last beat; None if there never was one."""
+    at = Heartbeat.objects.filter(name=name).values_list("at", flat=True).first()
+    return None if at is None else now - at
+
+
+def silent(expected: Mapping[str, timedelta], *, now: datetime, since: datetime) -> dict[str, timedelta]:
+    """Those of the expected that are older than their limit, with their age. Never heard: silent `since` then."""
+    beats = dict(Heartbeat.objects.filter(name__in=expected).values_list("name", "at"))
+    ages = {name: now - beats.get(name, since) for name in expected}
+    return {name: age for name, age in ages.items() if age > expected[name]}
+
+
+def heartbeats_check(expected: Mapping[str, timedelta], *, now: datetime, since: datetime) -> list[str]:
+    """Raises an incident for each silent part, ends that of a part that is heard again; returns the silent ones.
+
+    `since`: when the checking process began, so that a part which never beat gets its limit of time to start.
+    """
+    quiet = silent(expected, now=now, since=since)
+    for name in expected:
+        fingerprint = f"heartbeat_missing|{name}"
+        if name not in quiet:
+            incident_clear(fingerprint=fingerprint, by=CHECKER, now=now)
+            continue
+        seconds = int(quiet[name].total_seconds())
+        incident_report(
+            kind="heartbeat_missing",
+            summary=f"{name} gave no sign of life for {seconds} s (limit {int(expected[name].total_seconds())} s)",
+            severity="critical",
+            fingerprint=fingerprint,
+            details={"name": name, "age_seconds": seconds},
+        )
+    return sorted(quiet)
