@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -13,6 +14,12 @@ from django.utils.safestring import SafeString
 
 from resilience.incidents import incident_resolve
 from resilience.models import Heartbeat, Incident
+
+if TYPE_CHECKING:
+    IncidentBase = admin.ModelAdmin[Incident]
+    HeartbeatBase = admin.ModelAdmin[Heartbeat]
+else:
+    IncidentBase = HeartbeatBase = admin.ModelAdmin
 
 
 class ReadOnlyAdmin:
@@ -29,7 +36,7 @@ class ReadOnlyAdmin:
 
 
 @admin.register(Incident)
-class IncidentAdmin(ReadOnlyAdmin, admin.ModelAdmin[Incident]):
+class IncidentAdmin(ReadOnlyAdmin, IncidentBase):
     """Newest first; open ones are found by the filter on state."""
 
     list_display = ("kind", "severity", "short_summary", "count", "first_at", "last_at", "state", "told")
@@ -89,7 +96,7 @@ class IncidentAdmin(ReadOnlyAdmin, admin.ModelAdmin[Incident]):
 
 
 @admin.register(Heartbeat)
-class HeartbeatAdmin(ReadOnlyAdmin, admin.ModelAdmin[Heartbeat]):
+class HeartbeatAdmin(ReadOnlyAdmin, HeartbeatBase):
     """When each part was last heard."""
 
     list_display = ("name", "at", "seconds_ago", "host", "pid")
