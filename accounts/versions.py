@@ -51,7 +51,7 @@ def version_record(owner: Any, *, at: datetime, by: User | None = None) -> int:
 
     Call it in the transaction that saves `owner`, after saving it: the row's lock makes numbers gapless.
     """
-    manager = type(owner)._default_manager  # noqa: SLF001 (the public way to a model's manager)
+    manager = type(owner)._default_manager
     manager.select_for_update().only("pk").get(pk=owner.pk)
     content = owner.version_content()
     last = owner.versions.order_by("-number").first()

@@ -26,7 +26,8 @@ def rule_check(rule: AlertRule) -> None:
         )
     if {EventKind.MISSING, EventKind.RESUMED} & set(rule.kinds) and not rule.missing_for:
         faults["missing_for"] = "Say how long a vessel must be silent, such as 6h."
-    if rule.watchlist is not None and rule.watchlist.organisation_id != rule.organisation_id:
+    # a form of an organisation's own staff sets the organisation only after this check, and offers its lists only
+    if rule.watchlist is not None and rule.organisation_id not in (None, rule.watchlist.organisation_id):
         faults["watchlist"] = "The watchlist belongs to another organisation."
     if rule.template:
         try:

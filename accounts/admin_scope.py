@@ -1,0 +1,128 @@
+"""Admin pages that show staff their own organisation's rows only (invariant 11: tenants never meet).
+
+A superuser operates the installation and sees all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db import models
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from accounts.models import User
+
+# From a model to its organisation, for what a form may offer to choose from.
+_PATHS = {
+    "accounts.Organisation": "pk",
+    "accounts.User": "organisation",
+    "accounts.Channel": "user__organisation",
+    "vessels.Area": "organisation",
+    "vessels.Watchlist": "organisation",
+    "alerting.AlertRule": "organisation",
+    "alerting.Subscription": "organisation",
+}
+
+
+class ScopedAdmin(admin.ModelAdmin):
+    """`organisation_path` leads from the model to its organisation; None: the same for everybody."""
+
+    organisation_path: ClassVar[str | None] = "organisation"
+    shared_too: ClassVar[bool] = False  # also rows of no organisation
+    list_per_page = 50
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        user = _user(request)
+        if user.is_superuser or self.organisation_path is None:
+            return rows
+        own = Q(**{self.organisation_path: user.organisation_id})
+        return rows.filter(own | Q(**{f"{self.organisation_path}__isnull": True}) if self.shared_too else own)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs.setdefault("queryset", _choices(db_field, request))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs.setdefault("queryset", _choices(db_field, request))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: models.Model, form: Any, change: bool) -> None:
+        self.adopt(request, obj)
+        super().save_model(request, obj, form, change)
+
+    def adopt(self, request: HttpRequest, obj: models.Model) -> None:
+        """A row made by an organisation's staff belongs to that organisation, whatever the form said."""
+        user = _user(request)
+        if self.organisation_path == "organisation" and not user.is_superuser:
+            obj.organisation_id = user.organisation_id  # type: ignore[attr-defined]
+
+    def get_exclude(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
+        """Only a superuser chooses the organisation."""
+        hidden = list(super().get_exclude(request, obj) or [])
+        if self.organisation_path == "organisation" and not _user(request).is_superuser:
+            hidden.append("organisation")
+        return hidden
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """What is shared with all is changed by the operator only."""
+        return super().has_change_permission(request, obj) and self._owns(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and self._owns(request, obj)
+
+    def _owns(self, request: HttpRequest, obj: models.Model | None) -> bool:
+        if obj is None or not self.shared_too or _user(request).is_superuser:
+            return True
+        return getattr(obj, "organisation_id", None) is not None
+
+
+class ReadOnlyAdmin(ScopedAdmin):
+    """Rows that only the program writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+
+class ReadOnlyInline(admin.TabularInline):
+    """Rows beneath their owner that only the program writes."""
+
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _user(request: HttpRequest) -> User:
+    user = request.user
+    if not isinstance(user, User):
+        raise PermissionError("only a signed-in user reaches the admin")
+    return user
+
+
+def _choices(db_field: Any, request: HttpRequest) -> QuerySet[Any]:
+    """The rows that a form may offer: of the user's organisation, or shared, and not archived or deleted."""
+    model = db_field.remote_field.model
+    rows: QuerySet[Any] = model._default_manager.all()
+    for ended in ("archived_at", "deleted_at"):
+        if any(field.name == ended for field in model._meta.get_fields()):
+            rows = rows.filter(**{f"{ended}__isnull": True})
+    path = _PATHS.get(model._meta.label)
+    user = _user(request)
+    if path is None or user.is_superuser:
+        return rows
+    own = Q(**{path: user.organisation_id})
+    return rows.filter(own | Q(organisation__isnull=True) if model._meta.label == "vessels.Area" else own)

@@ -1,0 +1,242 @@
+"""Notifications and messages for people who operate them: what failed, why, and what can be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+
+from accounts.admin_scope import ReadOnlyAdmin, ReadOnlyInline
+from alerting.models import Attempt, Message, Notification, OperatorAction, State
+from alerting.operations import OperationRefused, notification_cancel, notification_mark_handled, notification_retry
+
+STATES_SHOWN = [State.FAILED, State.STALE, State.QUARANTINED, State.PENDING, State.SENT, State.CANCELLED]
+
+
+class StateFilter(admin.SimpleListFilter):
+    """What needs somebody, first."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("unhandled", "needs somebody"), *[(state.value, state.label) for state in STATES_SHOWN]]
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "unhandled":
+            return rows.filter(state__in=[State.FAILED, State.STALE, State.QUARANTINED], handled_at__isnull=True)
+        return rows.filter(state=self.value()) if self.value() else rows
+
+
+class OperatorActionInline(ReadOnlyInline):
+    model = OperatorAction
+    fk_name = "notification"
+    fields = ["at", "action", "by", "from_state", "to_state"]
+    verbose_name_plural = "done by hand"
+
+
+class AttemptInline(ReadOnlyInline):
+    model = Attempt
+    fields = ["started_at", "took", "outcome", "error_kind", "error", "answer", "traceback_text", "worker"]
+    readonly_fields = ["took", "traceback_text"]
+
+    @admin.display(description="took")
+    def took(self, attempt: Attempt) -> str:
+        return f"{(attempt.ended_at - attempt.started_at).total_seconds():.2f} s"
+
+    @admin.display(description="traceback")
+    def traceback_text(self, attempt: Attempt) -> str:
+        return folded("traceback", attempt.traceback)
+
+
+def folded(label: str, text: str) -> str:
+    """Long text behind a summary that opens it."""
+    if not text:
+        return "–"
+    return format_html("<details><summary>{}</summary><pre>{}</pre></details>", label, text)
+
+
+@admin.register(Notification)
+class NotificationAdmin(ReadOnlyAdmin):
+    """Counts by state on top; the reason and the server's answer on each row; three actions, each confirmed."""
+
+    list_display = [
+        "id", "state", "reason_short", "answer", "who", "what", "area", "cadence", "due_at", "attempts", "handled_at",
+    ]  # fmt: skip
+    list_filter = [
+        StateFilter, "message__error_kind", "subscription__rule", "organisation", "cadence",
+        ("handled_at", admin.EmptyFieldListFilter),
+    ]  # fmt: skip
+    search_fields = ["subscription__user__email", "event__mmsi", "event__vessel__name", "subscription__rule__name"]
+    date_hierarchy = "created_at"
+    inlines = [OperatorActionInline]
+    actions = ["retry", "cancel", "mark_handled"]
+    change_list_template = "admin/alerting/notification/change_list.html"
+    change_form_template = "admin/alerting/notification/change_form.html"
+    fieldsets = [
+        (None, {"fields": ["state", "reason", "error", "handled_by", "handled_at"]}),
+        ("Duty", {"fields": ["subscription", "channel", "event", "rule_version", "cadence"]}),
+        ("Times", {"fields": ["occurred", "detected", "created_at", "due_at", "next_attempt", "sent_at"]}),
+        ("Message as sent", {"fields": ["subject", "text"]}),
+        ("Attempts", {"fields": ["attempt_history"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        last = Attempt.objects.filter(message=OuterRef("message")).order_by("-started_at")
+        rows = (
+            super()
+            .get_queryset(request)
+            .select_related(
+                "subscription__user", "subscription__rule", "event__area", "event__vessel", "channel", "message"
+            )
+        )
+        annotated: QuerySet[Any] = rows.annotate(last_answer=Subquery(last.values("answer")[:1]))
+        return annotated
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # nobody edits a notification; the permission is what the three actions ask for
+        return obj is None and request.user.has_perm("alerting.change_notification")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [str(field) for _, options in self.fieldsets for field in options["fields"]]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        counts = dict(super().get_queryset(request).order_by().values_list("state").annotate(number=Count("pk")))
+        by_state = [(state, counts.get(state.value, 0)) for state in STATES_SHOWN]
+        return super().changelist_view(request, {"by_state": by_state, **(extra_context or {})})
+
+    @admin.display(description="reason")
+    def reason_short(self, row: Notification) -> str:
+        text = row.reason or (row.message.reason if row.message else "")
+        return text if len(text) <= 120 else f"{text[:119]}…"
+
+    @admin.display(description="server's answer")
+    def answer(self, row: Any) -> str:
+        return (row.last_answer or "–")[:160]
+
+    @admin.display(description="to", ordering="subscription__user__email")
+    def who(self, row: Notification) -> str:
+        return f"{row.subscription.user.email} by {row.channel.get_kind_display()}"
+
+    @admin.display(description="what")
+    def what(self, row: Notification) -> str:
+        return f"{row.event.vessel or f'MMSI {row.event.mmsi:09d}'} {row.event.get_kind_display()}"
+
+    @admin.display(description="area")
+    def area(self, row: Notification) -> str:
+        return str(row.event.area)
+
+    @admin.display(description="attempts")
+    def attempts(self, row: Notification) -> int:
+        return row.message.attempts_made if row.message else 0
+
+    @admin.display(description="kind of error")
+    def error(self, row: Notification) -> str:
+        return row.message.get_error_kind_display() if row.message and row.message.error_kind else "–"
+
+    @admin.display(description="happened")
+    def occurred(self, row: Notification) -> Any:
+        return row.event.occurred_at
+
+    @admin.display(description="noticed")
+    def detected(self, row: Notification) -> Any:
+        return row.event.detected_at
+
+    @admin.display(description="next attempt")
+    def next_attempt(self, row: Notification) -> Any:
+        pending = row.message is not None and row.message.state in (State.PENDING, State.CLAIMED)
+        return row.message.next_attempt_at if pending and row.message else "–"
+
+    @admin.display(description="subject")
+    def subject(self, row: Notification) -> str:
+        return row.message.subject if row.message and row.message.subject else "not rendered yet"
+
+    @admin.display(description="text")
+    def text(self, row: Notification) -> str:
+        return format_html("<pre>{}</pre>", row.message.text) if row.message and row.message.text else "–"
+
+    @admin.display(description="history")
+    def attempt_history(self, row: Notification) -> str:
+        return attempts_table(row.message)
+
+    @admin.action(description="Retry…", permissions=["change"])
+    def retry(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
+        return self._confirmed(request, rows, notification_retry, "retry", "Retry")
+
+    @admin.action(description="Cancel…", permissions=["change"])
+    def cancel(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
+        return self._confirmed(request, rows, notification_cancel, "cancel", "Cancel")
+
+    @admin.action(description="Mark handled…", permissions=["change"])
+    def mark_handled(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
+        return self._confirmed(request, rows, notification_mark_handled, "mark_handled", "Mark handled")
+
+    def _confirmed(
+        self, request: HttpRequest, rows: QuerySet[Notification], act: Callable[..., Any], action: str, title: str
+    ) -> HttpResponse | None:
+        """Ask first; on the second POST do it to each row by itself, and say what was refused and why."""
+        if "confirmed" not in request.POST:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": f"{title}: are you sure?",
+                "rows": rows[:200],
+                "count": rows.count(),
+                "action": action,
+                "verb": title,
+                "opts": self.model._meta,
+                "checkbox": ACTION_CHECKBOX_NAME,
+                "keys": request.POST.getlist(ACTION_CHECKBOX_NAME),
+                "select_across": request.POST.get("select_across", "0"),
+            }
+            return TemplateResponse(request, "admin/alerting/notification/confirm.html", context)
+        done = 0
+        for row in rows.order_by("pk"):
+            try:
+                act(notification=row, by=request.user, at=timezone.now())
+                done += 1
+            except OperationRefused as refusal:
+                self.message_user(request, f"Notification {row.pk}: {refusal}", level=messages.WARNING)
+        self.message_user(request, f"{title}: {done} done.")
+        return None
+
+
+@admin.register(Message)
+class MessageAdmin(ReadOnlyAdmin):
+    list_display = ["id", "kind", "state", "reason", "user", "channel", "due_at", "next_attempt_at", "attempts_made"]
+    list_filter = ["state", "kind", "error_kind", "organisation"]
+    search_fields = ["user__email", "subject", "message_id"]
+    list_select_related = ["user", "channel__user"]
+    inlines = [AttemptInline]
+    exclude = ["html"]
+
+
+def attempts_table(message: Message | None) -> str:
+    """Every attempt of a message, oldest first, with what the server said."""
+    attempts = [] if message is None else list(message.attempts.order_by("started_at"))
+    if not attempts:
+        return "none yet"
+    return format_html(
+        "<ol>{}</ol>",
+        format_html_join(
+            "",
+            "<li>{}Z · {} {}<br>{} {} {}</li>",
+            (
+                (
+                    f"{attempt.started_at:%Y-%m-%d %H:%M:%S}",
+                    attempt.get_outcome_display(),
+                    attempt.get_error_kind_display() if attempt.error_kind else "",
+                    attempt.error,
+                    attempt.answer,
+                    folded("traceback", attempt.traceback) if attempt.traceback else "",
+                )
+                for attempt in attempts
+            ),
+        ),
+    )

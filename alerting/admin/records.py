@@ -1,0 +1,48 @@
+"""What the cycles did, in the admin: read only."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from accounts.admin_scope import ReadOnlyAdmin
+from alerting.models import Digest, MatchFailure, OperatorAction, SendCycleRun, TransportPause
+
+
+@admin.register(SendCycleRun)
+class SendCycleRunAdmin(ReadOnlyAdmin):
+    organisation_path = None
+    list_display = [
+        "started_at", "cadence", "ended_at", "claimed", "sent", "retried", "failed", "cancelled", "stale", "released",
+    ]  # fmt: skip
+    list_filter = ["cadence"]
+    date_hierarchy = "started_at"
+
+
+@admin.register(TransportPause)
+class TransportPauseAdmin(ReadOnlyAdmin):
+    organisation_path = None
+    list_display = ["kind", "reason", "paused_at", "probe_at"]
+
+
+@admin.register(MatchFailure)
+class MatchFailureAdmin(ReadOnlyAdmin):
+    organisation_path = "rule__organisation"
+    list_display = ["first_at", "rule", "event", "error", "tries", "retry_at", "resolved_at"]
+    list_filter = [("resolved_at", admin.EmptyFieldListFilter), "rule"]
+    list_select_related = ["rule", "event__area"]
+
+
+@admin.register(Digest)
+class DigestAdmin(ReadOnlyAdmin):
+    organisation_path = "message__organisation"
+    list_display = ["due_at", "cadence", "user", "channel", "message"]
+    list_filter = ["cadence"]
+    list_select_related = ["user", "channel__user", "message__channel"]
+
+
+@admin.register(OperatorAction)
+class OperatorActionAdmin(ReadOnlyAdmin):
+    organisation_path = "notification__organisation"
+    list_display = ["at", "action", "by", "notification", "from_state", "to_state"]
+    list_filter = ["action"]
+    list_select_related = ["by", "notification__event__area", "notification__subscription__user"]
