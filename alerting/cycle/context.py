@@ -1,0 +1,59 @@
+"""What the stages of a send cycle share: one clock, one place for each outside thing, nothing that changes."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from alerting.models import DIGEST_KINDS, REALTIME_KINDS
+from alerting.transports import Transport, transport_for
+
+REALTIME, DIGEST = "realtime", "digest"
+KINDS: dict[str, Sequence[str]] = {REALTIME: REALTIME_KINDS, DIGEST: DIGEST_KINDS}
+
+
+def never() -> bool:
+    """For a cycle that nobody stops."""
+    return False
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _ladder() -> tuple[float, ...]:
+    return tuple(settings.RETRY_LADDER_SECONDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleContext:
+    """Made once for a cycle. Times of the rows come from `clock`, deadlines from `monotonic`."""
+
+    cadence: str
+    clock: Callable[[], datetime] = timezone.now
+    monotonic: Callable[[], float] = time.monotonic
+    stopping: Callable[[], bool] = never  # asked between messages
+    beat: Callable[[], None] = lambda: None  # a sign of life, while the cycle makes progress
+    transport: Callable[[str], Transport] = transport_for
+    jitter: Callable[[], float] = random.random  # 0 to 1
+    worker: str = field(default_factory=worker_name)
+    claim_size: int = field(default_factory=lambda: settings.CLAIM_SIZE)
+    lease: timedelta = field(default_factory=lambda: timedelta(seconds=settings.LEASE_SECONDS))
+    send_deadline: float = field(default_factory=lambda: settings.SEND_DEADLINE_SECONDS)
+    ladder: tuple[float, ...] = field(default_factory=_ladder)
+    stale_after: timedelta = field(default_factory=lambda: settings.STALE_AFTER)
+    late_after: timedelta = field(default_factory=lambda: settings.LATE_AFTER)
+    # A cycle lasts no longer, its last message included: django-q2 ends the task at its own time-out.
+    budget: float = field(default_factory=lambda: settings.Q_CLUSTER["timeout"] - 5.0)
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        return KINDS[self.cadence]

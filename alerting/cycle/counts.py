@@ -1,0 +1,45 @@
+"""What came of a cycle: counted for its row, its log line and the metrics."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from resilience.metrics import counter, histogram
+
+MESSAGES = counter("messages", "Messages that a send cycle ended or put off.", ("cadence", "outcome"))
+POSSIBLE_REPEATS = counter("possible_repeats", "Messages whose arrival is not known; they are sent again.")
+SENDING_SECONDS = histogram("sending_seconds", "Time on the wire of one message.", ("kind",))
+LATENESS_SECONDS = histogram(
+    "lateness_seconds",
+    "From due to sent.",
+    ("cadence",),
+    buckets=(0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400),
+)
+CYCLES = counter("send_cycles", "Send cycles by how they ended.", ("cadence", "outcome"))
+
+
+@dataclass(slots=True)
+class Counts:
+    """Numbers of one cycle; the names are those of `SendCycleRun`."""
+
+    claimed: int = 0
+    sent: int = 0
+    retried: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    stale: int = 0
+    released: int = 0
+
+    def add(self, outcome: str, cadence: str) -> None:
+        setattr(self, outcome, getattr(self, outcome) + 1)
+        MESSAGES.labels(cadence=cadence, outcome=outcome).inc()
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+    def tried(self) -> int:
+        """Messages that came to an outcome."""
+        return self.sent + self.retried + self.failed + self.cancelled + self.stale
+
+    def did_something(self) -> bool:
+        return any(self.as_dict().values())

@@ -1,0 +1,107 @@
+"""Bulk look-ups of all that a claim needs. One that fails fails the cycle loudly and burns no attempt."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from accounts.models import Channel, User
+from alerting.cycle.queue import Claim
+from alerting.models import (
+    Digest,
+    Message,
+    MessageKind,
+    Notification,
+    SubscriptionChannel,
+)
+from vessels.models import Vessel
+
+Found = TypeVar("Found")
+
+
+class LookUpFailed(Exception):
+    """A bulk look-up failed; `event` is its name in the log. Nothing can be sent without it."""
+
+    def __init__(self, event: str, rows: int) -> None:
+        super().__init__(f"{event} ({rows} rows asked for)")
+        self.event = event
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The rows that stages look things up in; what is missing here was not found."""
+
+    messages: tuple[Message, ...]
+    users: dict[int, User]
+    channels: dict[int, Channel]
+    vessels: dict[int, Vessel]  # by MMSI
+    notifications: dict[int, list[Notification]]  # by message; of a summary, those that it tells of
+    digests: dict[int, Digest] = field(default_factory=dict)  # by message
+    links: frozenset[tuple[int, int]] = frozenset()  # subscription and channel
+
+
+def load(claimed: Claim) -> Loaded:
+    """Everything for the claimed messages. Raises `LookUpFailed`."""
+    pending = "failed_query_pending_notifications"
+    keys = claimed.message_ids
+    messages = _ask(pending, keys, lambda: list(_messages(claimed)))
+    notifications = _ask(pending, keys, lambda: _notifications(messages))
+    flat = [one for several in notifications.values() for one in several]
+    mmsis = {one.event.mmsi for one in flat}
+    user_ids = {message.user_id for message in messages}
+    channel_ids = {message.channel_id for message in messages}
+    return Loaded(
+        messages=tuple(messages),
+        users=_ask("query_failed_user_profiles", user_ids, lambda: _users(user_ids)),
+        channels=_ask("query_failed_user_profiles", channel_ids, lambda: Channel.objects.in_bulk(channel_ids)),
+        vessels=_ask("query_failed_vessel_profiles", mmsis, lambda: _vessels(mmsis)),
+        notifications=notifications,
+        digests=_ask(pending, keys, lambda: {d.message_id: d for d in Digest.objects.filter(message__in=keys)}),
+        links=_ask(pending, flat, lambda: _links(flat)),
+    )
+
+
+def _ask(event: str, asked: Iterable[object], query: Callable[[], Found]) -> Found:
+    try:
+        return query()
+    except Exception as fault:
+        raise LookUpFailed(event, len(list(asked))) from fault
+
+
+def _messages(claimed: Claim) -> Iterable[Message]:
+    return Message.objects.filter(pk__in=claimed.message_ids, claim_token=claimed.token).order_by(
+        "next_attempt_at", "pk"
+    )
+
+
+def _notifications(messages: Sequence[Message]) -> dict[int, list[Notification]]:
+    told = {m.pk for m in messages if m.kind != MessageKind.SUMMARY}
+    summarised = {m.pk for m in messages if m.kind == MessageKind.SUMMARY}
+    wide = (
+        Notification.objects.select_related(
+            "organisation", "event", "event__area", "event__feed", "subscription", "subscription__rule"
+        )
+        .defer("event__area__geometry")
+        .order_by("pk")
+    )  # megabytes, and no message shows it
+    found: dict[int, list[Notification]] = defaultdict(list)
+    for one in wide.filter(message__in=told, state="pending") if told else ():
+        found[one.message_id or 0].append(one)
+    for one in wide.filter(summary__in=summarised) if summarised else ():
+        found[one.summary_id or 0].append(one)
+    return dict(found)
+
+
+def _users(keys: Iterable[int]) -> dict[int, User]:
+    return {user.pk: user for user in User.objects.filter(pk__in=keys).select_related("organisation")}
+
+
+def _vessels(mmsis: Iterable[int]) -> dict[int, Vessel]:
+    return {vessel.mmsi: vessel for vessel in Vessel.objects.filter(mmsi__in=mmsis)}
+
+
+def _links(notifications: Sequence[Notification]) -> frozenset[tuple[int, int]]:
+    rows = SubscriptionChannel.objects.filter(subscription__in={one.subscription_id for one in notifications})
+    return frozenset(rows.values_list("subscription_id", "channel_id"))

@@ -1,0 +1,47 @@
+"""One message on the wire. No transaction is open meanwhile, and whatever it raises becomes an outcome."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from datetime import datetime
+
+from alerting.cycle.context import CycleContext
+from alerting.models import ErrorKind
+from alerting.transports import Outgoing, Transport, TransportError
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What one try came to. Without a fault the message was accepted."""
+
+    started_at: datetime
+    ended_at: datetime
+    answer: str = ""
+    fault: TransportError | None = None
+    trace: str = ""
+
+
+def send(outgoing: Outgoing, transport: Transport, context: CycleContext) -> Tried:
+    """Hand the message over; the transport keeps to the deadline."""
+    started_at = context.clock()
+    try:
+        answer = transport.send(outgoing, deadline=context.monotonic() + context.send_deadline)
+    except TransportError as fault:
+        trace = traceback.format_exc()
+        return Tried(started_at, context.clock(), fault.answer, fault, trace)
+    except Exception as error:  # one message's trouble must not reach the next
+        return Tried(started_at, context.clock(), "", our_fault(error), traceback.format_exc())
+    return Tried(started_at, context.clock(), answer)
+
+
+def never_sent(error: Exception, context: CycleContext) -> Tried:
+    """The outcome of a message that our own code could not make ready. Call it where `error` is handled."""
+    now = context.clock()
+    return Tried(now, now, "", our_fault(error), traceback.format_exc())
+
+
+def our_fault(error: Exception) -> TransportError:
+    fault = TransportError(f"A fault of our own: {type(error).__name__}: {error}.", kind=ErrorKind.OURS)
+    fault.__cause__ = error
+    return fault

@@ -1,0 +1,57 @@
+"""`manage.py worker realtime|digest|housekeeping`: a deployment of django-q2 workers that cannot stall in silence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from alerting.workers.names import DEPLOYMENTS, SILENT_AFTER, heartbeat_name
+from resilience.heartbeats import age
+
+
+class Command(BaseCommand):
+    """Send what is due (realtime, digest), or keep house; with --check only look whether it lives."""
+
+    help = __doc__ or ""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("deployment", choices=DEPLOYMENTS)
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help=f"Exit 0 if its last sign of life is younger than {SILENT_AFTER.seconds} seconds, else 1.",
+        )
+
+    def handle(self, *args: Any, deployment: str, check: bool, **options: Any) -> None:
+        if check:
+            sys.exit(self._check(deployment))
+        if os.environ.get("Q_CLUSTER_NAME") != deployment:
+            self._start_again(deployment)
+        from alerting.workers.deployment import deployment_run
+
+        sys.exit(deployment_run(deployment))
+
+    def _check(self, deployment: str) -> int:
+        since = age(heartbeat_name(deployment), timezone.now())
+        if since is None:
+            self.stdout.write(f"worker {deployment}: no sign of life yet")
+            return 1
+        self.stdout.write(f"worker {deployment}: last sign of life {since.total_seconds():.1f} s ago")
+        return 0 if since <= SILENT_AFTER else 1
+
+    def _start_again(self, deployment: str) -> None:
+        """The same process once more: django-q2 and prometheus_client read their names while they are imported."""
+        environment = os.environ | {"Q_CLUSTER_NAME": deployment}
+        if settings.METRICS_PORT:
+            base = settings.PROMETHEUS_MULTIPROC_DIR or settings.VAR_DIR / "metrics"
+            folder = base / f"worker-{deployment}"
+            folder.mkdir(parents=True, exist_ok=True)
+            environment["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606

@@ -1,0 +1,64 @@
+"""The steps of housekeeping, each a function of `now` that is guarded by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from django.core.management import call_command
+from django.utils import timezone
+
+from alerting.cycle.queue import reap
+from alerting.cycle.stale import stale_step, summary_step
+from alerting.workers.names import DEPLOYMENTS, SILENT_AFTER, heartbeat_name
+from resilience.heartbeats import heartbeats_check
+from resilience.incidents import incident_report
+from resilience.poster import poster_step
+
+log = structlog.get_logger(__name__)
+
+_BEGAN = timezone.now()  # of this process: parts that never beat get their time to start
+_CLEAN_EVERY = 3600.0
+_last_clean = [0.0]
+
+
+def housekeeping_steps() -> list[tuple[str, Callable[..., object]]]:
+    """Named steps, in order."""
+    return [
+        ("reaping", reap_step),
+        ("stale", stale_step),
+        ("summaries", summary_step),
+        ("heartbeats", heartbeat_step),
+        ("incident_poster", lambda *, now: poster_step()),
+        ("cleaning", cleaning_step),
+    ]
+
+
+def reap_step(*, now: datetime) -> int:
+    """Leases that ran out: back in the queue, or quarantined with an incident."""
+    reaped = reap(now=now)
+    if reaped.returned:
+        log.warning("leases_reaped", messages=len(reaped.returned))
+    for key in reaped.quarantined:
+        incident_report(
+            kind="message_quarantined",
+            summary=f"Message {key} is kept apart: its worker died each time it was tried alone.",
+            severity="critical",
+            fingerprint=f"message_quarantined:{key}",
+            details={"message": key},
+        )
+    return len(reaped.returned) + len(reaped.quarantined)
+
+
+def heartbeat_step(*, now: datetime) -> None:
+    """A sender that is silent is an incident."""
+    others = [name for name in DEPLOYMENTS if name != "housekeeping"]
+    heartbeats_check({heartbeat_name(name): SILENT_AFTER for name in others}, now=now, since=_BEGAN)
+
+
+def cleaning_step(*, now: datetime) -> None:
+    """Sessions that ended, once an hour."""
+    if now.timestamp() - _last_clean[0] >= _CLEAN_EVERY:
+        _last_clean[0] = now.timestamp()
+        call_command("clearsessions", verbosity=0)
