@@ -42,10 +42,12 @@ class Repeats:
     first: dict[tuple[int, int], int] = field(default_factory=dict)
     row_time: dict[int, int] = field(default_factory=dict)
     newest: int = 0
+    fresh: list[tuple[int, int, int]] = field(default_factory=list)  # first hearings of the last batch
     _swept: int = 0
 
     def find(self, rows: ReportArray) -> Flags:
         """True for each row that repeats an earlier one. Rows come in order of arrival."""
+        self.fresh = []
         found = np.zeros(len(rows), dtype=bool)
         columns = (rows[name].tolist() for name in ("mmsi", "payload", "message_type", "time"))
         for i, (mmsi, payload, kind, time) in enumerate(zip(*columns, strict=True)):
@@ -67,6 +69,7 @@ class Repeats:
         if first is not None and abs(time - first) <= REPEAT_WITHIN:
             return True
         self.first[mmsi, payload] = time
+        self.fresh.append((mmsi, payload, time))
         return False
 
     def _sweep(self) -> None:

@@ -1,0 +1,284 @@
+"""The watch's transactions: everything that a batch changes, or nothing.
+
+`commit` writes positions, events, states, memberships, feeds' notes and vessels' identities, and moves the
+scope's cursor by compare-and-set, in one transaction. Whoever finds the cursor moved gets `Fenced`: another watch
+was faster, so reload the state and evaluate again. After the commit, NOTIFY wakes matching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from vessels.geometry.areas import from_stored
+from vessels.models import AreaUse, Scope
+from vessels.quality import REMEMBER_PAYLOADS, Repeats
+from vessels.reports import REPORT, Rejected
+from vessels.watch.areas import WatchedArea, WatchedAreas
+from vessels.watch.clock import FeedClock, Gap, restored_clock
+from vessels.watch.copying import copy_rows, interval_text, time_text, upsert_rows
+from vessels.watch.core import Counts, Logged
+from vessels.watch.events import Event, to_microseconds
+
+EVENTS_WAITING = "watchkeeper_events"
+
+_POSITION = (
+    "time",
+    "received_at",
+    "mmsi",
+    "lon",
+    "lat",
+    "speed",
+    "course",
+    "heading",
+    "status",
+    "message_type",
+    "vessel_class",
+    "station",
+    "feed_id",
+    "late",
+    "raw",
+)
+_EVENT = (
+    "kind",
+    "mmsi",
+    "vessel_id",
+    "area_id",
+    "area_version",
+    "feed_id",
+    "occurred_at",
+    "received_at",
+    "detected_at",
+    "lon",
+    "lat",
+    "not_before",
+    "not_after",
+    "position_key",
+    "duration",
+    "gap_start",
+    "evidence",
+)
+_PAYLOADS = np.dtype([("mmsi", "<i8"), ("payload", "<u8"), ("time", "<i8")])
+
+
+class Fenced(Exception):
+    """Another watch moved the scope's cursor: what was evaluated here rests on a state that is no more."""
+
+
+@dataclass(slots=True)
+class ScopeCursor:
+    """A scope as this process knows it."""
+
+    id: int
+    key: str
+    cursor: int
+
+
+@dataclass(slots=True)
+class Notes:
+    """What feeds say of themselves with a batch."""
+
+    counts: dict[int, Counts] = field(default_factory=dict)
+    gaps: dict[int, list[Gap]] = field(default_factory=dict)
+    rejected: dict[int, dict[str, Rejected]] = field(default_factory=dict)
+    clocks: dict[int, FeedClock] = field(default_factory=dict)  # those to be stored
+
+
+def scope_named(key: str) -> ScopeCursor:
+    """The scope as it is now, made if it is new."""
+    scope, _ = Scope.objects.get_or_create(key=key)
+    return ScopeCursor(scope.pk, scope.key, scope.cursor)
+
+
+def scope_move(cursor: CursorWrapper, scope: ScopeCursor, to: int) -> None:
+    """Compare and set, in the caller's transaction. Raises `Fenced`."""
+    cursor.execute("UPDATE vessels_scope SET cursor = %s WHERE id = %s AND cursor = %s", [to, scope.id, scope.cursor])
+    if cursor.rowcount != 1:
+        raise Fenced(f"scope {scope.key}: its cursor is no longer {scope.cursor}")
+
+
+# Reading
+
+
+def watched_areas() -> WatchedAreas:
+    """Every area that a rule uses, with what is looked for in it."""
+    uses = AreaUse.objects.filter(area__archived_at__isnull=True).select_related("area").order_by("area_id", "duration")
+    areas: dict[int, Any] = {}
+    missing: dict[int, list[tuple[int, int]]] = {}
+    for use in uses:
+        areas[use.area_id] = use.area
+        if use.duration is not None:
+            microseconds = round(use.duration.total_seconds() * 1_000_000)
+            missing.setdefault(use.area_id, []).append((microseconds, to_microseconds(use.since)))
+    return WatchedAreas(
+        WatchedArea(id, area.version, from_stored(area.geometry), tuple(missing.get(id, ())))
+        for id, area in areas.items()
+    )
+
+
+def load_clocks(*, interrupted: bool) -> dict[int, FeedClock]:
+    """Every feed's clock as it was stored."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT feed_id, (EXTRACT(EPOCH FROM start) * 1000000)::bigint,
+                      (EXTRACT(EPOCH FROM "end") * 1000000)::bigint, reason = 'downtime' FROM vessels_feedgap"""
+        )
+        gaps: dict[int, list[Gap]] = {}
+        for feed, start, end, downtime in cursor.fetchall():
+            gaps.setdefault(feed, []).append(Gap(start, end, downtime))
+        cursor.execute(
+            """SELECT id, (EXTRACT(EPOCH FROM silent_after) * 1000000)::bigint,
+                      (EXTRACT(EPOCH FROM watermark) * 1000000)::bigint,
+                      (EXTRACT(EPOCH FROM alive) * 1000000)::bigint FROM vessels_feed"""
+        )
+        return {
+            feed: restored_clock(
+                silent_after=silent_after,
+                watermark=watermark,
+                alive=alive,
+                gaps=gaps.get(feed, ()),
+                interrupted=interrupted,
+            )
+            for feed, silent_after, watermark, alive in cursor.fetchall()
+        }
+
+
+def load_repeats(scope: int) -> Repeats:
+    """What a live watch had heard lately."""
+    repeats = Repeats()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT packed FROM vessels_recentpayloads WHERE scope_id = %s ORDER BY latest, id", [scope])
+        for (packed,) in cursor.fetchall():
+            for mmsi, payload, time in np.frombuffer(packed, dtype=_PAYLOADS).tolist():
+                repeats.first[mmsi, payload] = time
+                repeats.newest = max(repeats.newest, time)
+    return repeats
+
+
+# Writing, in the caller's transaction
+
+
+def write_positions(cursor: CursorWrapper, positions: Sequence[Logged]) -> None:
+    """Append to the log, in order of acceptance."""
+    if not positions:
+        return
+    table = np.array([logged.report.row for logged in positions], dtype=REPORT)
+    decimals = (np.round(table[name].astype("f8"), 1).tolist() for name in ("speed", "course", "heading"))
+    columns = [table[name].tolist() for name in ("time", "received_at", "mmsi", "lon", "lat")]
+    columns += [*decimals, *(table[name].tolist() for name in ("status", "message_type", "vessel_class", "feed"))]
+    rows = (
+        (
+            time_text(time),
+            time_text(received),
+            *numbers,
+            None if status < 0 else status,
+            kind,
+            vessel_class.decode(),
+            logged.report.station[:40],
+            feed,
+            logged.late,
+            logged.report.raw,
+        )
+        for logged, (time, received, *numbers, status, kind, vessel_class, feed) in zip(
+            positions, zip(*columns, strict=True), strict=True
+        )
+    )
+    copy_rows(cursor, "vessels_position", _POSITION, rows)
+
+
+def write_events(cursor: CursorWrapper, events: Sequence[Event], *, now: int) -> list[str]:
+    """Insert those that were not told before, and wake matching; returns the kinds of the new ones."""
+    if not events:
+        return []
+    mmsis = sorted({event.mmsi for event in events})
+    cursor.execute("SELECT mmsi, id FROM vessels_vessel WHERE mmsi = ANY(%s)", [mmsis])
+    vessels = dict(cursor.fetchall())
+    rows = [_event_row(event, vessels.get(event.mmsi), now) for event in events]
+    told = upsert_rows(cursor, "vessels_event", _EVENT, rows, "ON CONFLICT DO NOTHING RETURNING kind")
+    if told:
+        cursor.execute("SELECT pg_notify(%s, '')", [EVENTS_WAITING])
+    return [kind for (kind,) in told]
+
+
+def _event_row(event: Event, vessel: int | None, now: int) -> tuple[Any, ...]:
+    return (
+        event.kind,
+        event.mmsi,
+        vessel,
+        event.area,
+        event.area_version,
+        event.feed,
+        time_text(event.occurred_at),
+        time_text(event.received_at),
+        time_text(now),
+        event.lon,
+        event.lat,
+        time_text(event.not_before),
+        time_text(event.not_after),
+        event.position_key,
+        interval_text(event.duration),
+        time_text(event.gap_start),
+        event.evidence,
+    )
+
+
+def write_notes(cursor: CursorWrapper, notes: Notes, *, now: int) -> None:
+    """Feeds' counters, watermarks, gaps and rejections."""
+    for feed, counts in notes.counts.items():
+        cursor.execute(
+            """UPDATE vessels_feed SET messages = messages + %s, positions = positions + %s, repeats = repeats + %s,
+                   late = late + %s, suspects = suspects + %s, heard_at = %s WHERE id = %s""",
+            [counts.messages, counts.positions, counts.repeats, counts.late, counts.suspects, time_text(now), feed],
+        )
+    for feed, clock in notes.clocks.items():
+        cursor.execute(
+            "UPDATE vessels_feed SET watermark = %s, alive = %s WHERE id = %s",
+            [time_text(clock.watermark), interval_text(clock.alive), feed],
+        )
+    _write_gaps(cursor, notes.gaps)
+    _write_rejections(cursor, notes.rejected, now)
+
+
+def _write_gaps(cursor: CursorWrapper, gaps: dict[int, list[Gap]]) -> None:
+    for feed, found in gaps.items():
+        for gap in found:
+            cursor.execute(
+                """INSERT INTO vessels_feedgap (feed_id, reason, start, "end") VALUES (%s, %s, %s, %s)
+                   ON CONFLICT DO NOTHING""",
+                [feed, "downtime" if gap.downtime else "silent", time_text(gap.start), time_text(gap.end)],
+            )
+
+
+def _write_rejections(cursor: CursorWrapper, rejected: dict[int, dict[str, Rejected]], now: int) -> None:
+    for feed, kinds in rejected.items():
+        for kind, found in kinds.items():
+            sample = found.sample.replace("\x00", "\ufffd")
+            cursor.execute(
+                """INSERT INTO vessels_feedrejection AS r (feed_id, kind, count, sample, last_at)
+                   VALUES (%s, %s, %s, %s, %s) ON CONFLICT (feed_id, kind) DO UPDATE
+                   SET count = r.count + EXCLUDED.count, sample = EXCLUDED.sample, last_at = EXCLUDED.last_at""",
+                [feed, kind[:64], found.count, sample, time_text(now)],
+            )
+
+
+def write_payloads(cursor: CursorWrapper, scope: int, first: Iterable[tuple[int, int, int]], *, newest: int) -> None:
+    """First hearings (MMSI, payload, time) of a live batch; those too old to matter go."""
+    packed = np.array(list(first), dtype=_PAYLOADS)
+    if len(packed):
+        cursor.execute(
+            "INSERT INTO vessels_recentpayloads (scope_id, latest, packed) VALUES (%s, %s, %s)",
+            [scope, time_text(int(packed["time"].max())), packed.tobytes()],
+        )
+    cursor.execute(
+        "DELETE FROM vessels_recentpayloads WHERE scope_id = %s AND latest < %s",
+        [scope, time_text(newest - REMEMBER_PAYLOADS)],
+    )
+
+
+def one_transaction() -> Any:
+    return transaction.atomic(durable=True)
