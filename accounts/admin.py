@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.admin_scope import ScopedAdmin
+from accounts.admin_scope import ScopedAdmin, staff_of
 from accounts.invitations import invitation_send
 from accounts.models import Channel, Organisation, User
 from accounts.people import user_delete
@@ -56,14 +56,14 @@ class UserAdmin(ScopedAdmin):
             obj.set_unusable_password()
         super().save_model(request, obj, form, change)
         if not change:
-            invitation_send(user=obj, by=request.user, at=timezone.now())  # type: ignore[arg-type]
+            invitation_send(user=obj, by=staff_of(request), at=timezone.now())
             self.message_user(request, f"An invitation was sent to {obj.email}.")
 
     @admin.action(description="Send the invitation again", permissions=["change"])
     def invite(self, request: HttpRequest, users: QuerySet[User]) -> None:
         waiting = [user for user in users if user.is_active and not user.has_usable_password()]
         for user in waiting:
-            invitation_send(user=user, by=request.user, at=timezone.now())  # type: ignore[arg-type]
+            invitation_send(user=user, by=staff_of(request), at=timezone.now())
         self.message_user(request, f"{len(waiting)} sent. Users who have set a password need none.")
 
     @admin.action(description="Delete the chosen users (their history stays)", permissions=["change"])

@@ -36,7 +36,7 @@ class ScopedAdmin(admin.ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
-        user = _user(request)
+        user = staff_of(request)
         if user.is_superuser or self.organisation_path is None:
             return rows
         own = Q(**{self.organisation_path: user.organisation_id})
@@ -56,14 +56,14 @@ class ScopedAdmin(admin.ModelAdmin):
 
     def adopt(self, request: HttpRequest, obj: models.Model) -> None:
         """A row made by an organisation's staff belongs to that organisation, whatever the form said."""
-        user = _user(request)
+        user = staff_of(request)
         if self.organisation_path == "organisation" and not user.is_superuser:
             obj.organisation_id = user.organisation_id  # type: ignore[attr-defined]
 
     def get_exclude(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
         """Only a superuser chooses the organisation."""
         hidden = list(super().get_exclude(request, obj) or [])
-        if self.organisation_path == "organisation" and not _user(request).is_superuser:
+        if self.organisation_path == "organisation" and not staff_of(request).is_superuser:
             hidden.append("organisation")
         return hidden
 
@@ -75,7 +75,7 @@ class ScopedAdmin(admin.ModelAdmin):
         return super().has_delete_permission(request, obj) and self._owns(request, obj)
 
     def _owns(self, request: HttpRequest, obj: models.Model | None) -> bool:
-        if obj is None or not self.shared_too or _user(request).is_superuser:
+        if obj is None or not self.shared_too or staff_of(request).is_superuser:
             return True
         return getattr(obj, "organisation_id", None) is not None
 
@@ -106,7 +106,8 @@ class ReadOnlyInline(admin.TabularInline):
         return False
 
 
-def _user(request: HttpRequest) -> User:
+def staff_of(request: HttpRequest) -> User:
+    """Who is signed in."""
     user = request.user
     if not isinstance(user, User):
         raise PermissionError("only a signed-in user reaches the admin")
@@ -121,7 +122,7 @@ def _choices(db_field: Any, request: HttpRequest) -> QuerySet[Any]:
         if any(field.name == ended for field in model._meta.get_fields()):
             rows = rows.filter(**{f"{ended}__isnull": True})
     path = _PATHS.get(model._meta.label)
-    user = _user(request)
+    user = staff_of(request)
     if path is None or user.is_superuser:
         return rows
     own = Q(**{path: user.organisation_id})

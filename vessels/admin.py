@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.admin_scope import ReadOnlyAdmin, ReadOnlyInline, ScopedAdmin
+from accounts.admin_scope import ReadOnlyAdmin, ReadOnlyInline, ScopedAdmin, staff_of
 from vessels.areas import announce_areas, area_changed, stored_geometry
 from vessels.feeds.sources import SourceError, parse_source
 from vessels.geometry.areas import GeometryError
@@ -81,7 +81,7 @@ class AreaAdmin(ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         with transaction.atomic():
             super().save_model(request, obj, form, change)
-            area_changed(area=obj, at=timezone.now(), by=request.user)  # type: ignore[arg-type]
+            area_changed(area=obj, at=timezone.now(), by=staff_of(request))
 
     @admin.display(description="in use", boolean=True)
     def in_use(self, area: Area) -> bool:

@@ -13,7 +13,7 @@ from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.admin_scope import ReadOnlyInline, ScopedAdmin
+from accounts.admin_scope import ReadOnlyInline, ScopedAdmin, staff_of
 from alerting.models import AlertRule, AlertRuleVersion, ShipType, Subscription, SubscriptionChannel
 from alerting.rules.actions import rule_archive, rule_changed, rule_check
 from vessels.models import EventKind, VesselClass
@@ -41,7 +41,7 @@ class AlertRuleForm(forms.ModelForm):
 
     def _post_clean(self) -> None:
         """Django's place for checks of the whole row: here the instance has the form's values."""
-        super()._post_clean()
+        super()._post_clean()  # type: ignore[misc]
         if self.errors:
             return
         try:
@@ -85,7 +85,7 @@ class AlertRuleAdmin(ScopedAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         # only now the areas are stored too
-        rule_changed(rule=form.instance, at=timezone.now(), by=request.user)
+        rule_changed(rule=form.instance, at=timezone.now(), by=staff_of(request))
 
     @admin.display(description="when")
     def when(self, rule: AlertRule) -> str:
@@ -95,7 +95,7 @@ class AlertRuleAdmin(ScopedAdmin):
     def archive(self, request: HttpRequest, rules: QuerySet[AlertRule]) -> None:
         present = list(rules.present())  # type: ignore[attr-defined]
         for rule in present:
-            rule_archive(rule=rule, at=timezone.now(), by=request.user)  # type: ignore[arg-type]
+            rule_archive(rule=rule, at=timezone.now(), by=staff_of(request))
         self.message_user(request, f"{len(present)} archived.")
 
 
@@ -106,8 +106,9 @@ class SubscriptionChannelInline(admin.TabularInline):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         rows = db_field.remote_field.model.objects.select_related("user")
-        if not request.user.is_superuser:  # type: ignore[union-attr]
-            rows = rows.filter(user__organisation=request.user.organisation)  # type: ignore[union-attr]
+        user = staff_of(request)
+        if not user.is_superuser:
+            rows = rows.filter(user__organisation=user.organisation)
         return super().formfield_for_foreignkey(db_field, request, queryset=rows, **kwargs)
 
 
