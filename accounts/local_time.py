@@ -102,8 +102,14 @@ def format_time_with_offset(at: datetime, zone_name: str, date_format: str, *, s
     local = _local(at, zone_name)
     letters, from_utc = _abbreviation(local), _offset_words(local)
     named = from_utc if letters == from_utc else "UTC" if letters == "UTC" else f"{letters} ({from_utc})"
-    clock = f"{_clock(local)}:{local.second:02}" if seconds else _clock(local)
+    clock = format_clock(at, zone_name) if seconds else _clock(local)
     return f"{format_date(local, date_format)} {clock} {named}"
+
+
+def format_clock(at: datetime, zone_name: str) -> str:
+    """The time of day alone, with seconds: "00:00:04"."""
+    local = _local(at, zone_name)
+    return f"{_clock(local)}:{local.second:02}"
 
 
 def next_daily(after: datetime, zone_name: str, at: time) -> datetime:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from accounts.local_time import duration_in_words, format_time, format_time_with_offset
+from accounts.local_time import duration_in_words, format_clock, format_time, format_time_with_offset, local_date
 from alerting.rendering.facts import Alert, Kind, Reader, Vessel
-from alerting.rendering.letters import Row
+from alerting.rendering.letters import Row, Section
 from alerting.rendering.places import course_in_words, distance_in_words, position_in_words, speed_in_words
 from alerting.rendering.plain import one_line, vessel_name
 from alerting.rendering.sentences import is_unwitnessed, named, sentence
@@ -15,12 +15,17 @@ from alerting.rendering.sentences import is_unwitnessed, named, sentence
 UNKNOWN = "unknown"
 
 
-def alert_rows(alert: Alert, reader: Reader) -> tuple[Row, ...]:
-    """Times first, then the place, then the rule that asked."""
-    return (*_times(alert, reader), *_place(alert), *_origin(alert))
+def sections(alert: Alert, reader: Reader) -> tuple[Section, ...]:
+    """When and where it happened, who it is, and which rule asked."""
+    return (
+        Section("When", tuple(_times(alert, reader))),
+        Section("Where", tuple(_place(alert))),
+        Section("Vessel", _vessel(alert.vessel)),
+        Section("Rule", tuple(_rule(alert))),
+    )
 
 
-def vessel_rows(vessel: Vessel) -> tuple[Row, ...]:
+def _vessel(vessel: Vessel) -> tuple[Row, ...]:
     """Who it is. MMSI, IMO and flag always; the rest where it is known."""
     rows = [
         Row("Name", vessel_name(vessel.name) or UNKNOWN),
@@ -38,11 +43,10 @@ def vessel_rows(vessel: Vessel) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def entry_details(alert: Alert) -> str:
-    """One line for a list: place, MMSI, flag."""
-    parts = [_position(alert), f"MMSI {alert.vessel.mmsi:09}" if vessel_name(alert.vessel.name) else ""]
-    parts.append(one_line(alert.vessel.flag or ""))
-    return " · ".join(part for part in parts if part)
+def entry_details(alert: Alert, reader: Reader) -> tuple[str, ...]:
+    """Two lines for a list: place, MMSI and flag; and the three times."""
+    who = [_position(alert), f"MMSI {alert.vessel.mmsi:09}", one_line(alert.vessel.flag or "")]
+    return " · ".join(part for part in who if part), _three_times(alert, reader)
 
 
 def template_values(alert: Alert, reader: Reader) -> dict[str, str]:
@@ -96,8 +100,20 @@ def _times(alert: Alert, reader: Reader) -> Iterator[Row]:
         yield Row("Silent for", duration_in_words(alert.gap))
 
 
+def _three_times(alert: Alert, reader: Reader) -> str:
+    # The date once, where all three are on the same day.
+    happened_on = local_date(alert.occurred_at, reader.time_zone)
+    told = [f"Happened {format_time(alert.occurred_at, reader.time_zone, reader.date_format)}"]
+    for label, at in (("received", alert.received_at), ("noticed", alert.detected_at)):
+        if at is not None:
+            same_day = local_date(at, reader.time_zone) == happened_on
+            told.append(f"{label} {format_clock(at, reader.time_zone) if same_day else _said(at, reader)}")
+    return ", ".join(told)
+
+
 def _place(alert: Alert) -> Iterator[Row]:
     missing = alert.kind is Kind.MISSING
+    yield Row("Area", one_line(alert.area))
     yield Row("Last position" if missing else "Position", _position(alert) or UNKNOWN)
     if alert.boundary_nm is not None:
         yield Row("To the boundary", distance_in_words(alert.boundary_nm))
@@ -109,14 +125,13 @@ def _place(alert: Alert) -> Iterator[Row]:
         yield Row("Last status" if missing else "Status", one_line(alert.status))
     if alert.vessel_class:
         yield Row("AIS class", one_line(alert.vessel_class))
+    if alert.feed:
+        yield Row("Heard by", one_line(alert.feed))
 
 
-def _origin(alert: Alert) -> Iterator[Row]:
-    yield Row("Area", one_line(alert.area))
+def _rule(alert: Alert) -> Iterator[Row]:
     yield Row("Rule", one_line(alert.rule))
     yield Row("Severity", alert.severity.value)
-    if alert.feed:
-        yield Row("Feed", one_line(alert.feed))
 
 
 def _position(alert: Alert) -> str:

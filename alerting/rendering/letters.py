@@ -23,10 +23,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One alert in a list: what happened, a line of details, where to read on."""
+    """One alert in a list: what happened, its details, where to read on."""
 
     told: str
-    details: str
+    details: tuple[str, ...]  # lines
     link: str
 
 

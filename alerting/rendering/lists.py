@@ -58,8 +58,8 @@ def _entry(alert: Alert, reader: Reader, note: str, problems: list[TemplateProbl
     except Exception as fault:
         problems.append(_problem(alert, fault))
         told = sentence(alert, reader)
-    details = entry_details(alert)
-    return Entry(told, f"{details} · {note}" if note and details else note or details, alert.link)
+    details = entry_details(alert, reader)
+    return Entry(told, (*details, note) if note else details, alert.link)
 
 
 def _own_words(alert: Alert, reader: Reader) -> str:

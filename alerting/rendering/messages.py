@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from accounts.local_time import duration_in_words, format_date, format_time, format_time_with_offset, local_date
 from alerting.rendering import rule_templates
-from alerting.rendering.details import alert_rows, template_values, vessel_rows
+from alerting.rendering.details import sections, template_values
 from alerting.rendering.facts import (
     Alert,
     DigestCadence,
@@ -22,7 +22,7 @@ from alerting.rendering.facts import (
     TestFacts,
 )
 from alerting.rendering.html import write_html
-from alerting.rendering.letters import Footer, Letter, Section
+from alerting.rendering.letters import Footer, Letter
 from alerting.rendering.lists import counted, listed
 from alerting.rendering.places import position_in_words
 from alerting.rendering.plain import one_line
@@ -51,7 +51,7 @@ def render_realtime(facts: RealtimeFacts, *, template: str | None = None) -> Ren
         critical=alert.severity is Severity.CRITICAL,
         notices=_late(facts.sending, reader),
         paragraphs=notes(alert),
-        sections=(Section("What happened", alert_rows(alert, reader)), Section("Vessel", vessel_rows(alert.vessel))),
+        sections=sections(alert, reader),
         button="Open this alert",
         link=alert.link,
         footer=_footer(
@@ -76,9 +76,9 @@ def render_digest(facts: DigestFacts) -> Rendered:
         subject=subject_line(f"{cadence} digest {day}: {counted(count, 'alert')}{urgent}"),
         preheader="; ".join(f"{group.title}: {group.count} in {group.subtitle}" for group in groups[:3]),
         label=f"{cadence} digest",
-        headline=f"{counted(count, 'alert')}{urgent} {_window(facts)}",
-        critical=False,  # marked on the groups that are
+        headline=f"{counted(count, 'alert')}{urgent}",
         notices=_late(facts.sending, reader),
+        paragraphs=(_window(facts),),
         groups=groups,
         more=more,
         button="Open your history",
@@ -94,21 +94,14 @@ def render_summary(facts: SummaryFacts) -> Rendered:
     groups, more, problems = listed(
         tuple(item.alert for item in facts.stale), reader, notes=tuple(_why_stale(item, reader) for item in facts.stale)
     )
-    were = "was" if count == 1 else "were"
-    told = f"{counted(count, 'alert')} {were} not sent in time"
+    told = f"{counted(count, 'alert')} {'was' if count == 1 else 'were'} not sent in time"
     letter = Letter(
         subject=subject_line(f"Late: {told}"),
         preheader="Sending works again. What you missed is listed here, with the reasons.",
         label="Summary of late alerts",
         headline=told,
         notices=_late(facts.sending, reader),
-        paragraphs=(
-            (
-                f"Each of these became due more than {duration_in_words(facts.stale_after)} before it could be sent, so it "
-                "was not sent by itself. Sending works again. This list is late, but nothing is lost: every alert is kept "
-                "in your history."
-            ),
-        ),
+        paragraphs=(_why_late(facts.stale_after),),
         groups=groups,
         more=more,
         button="Open your history",
@@ -168,12 +161,19 @@ def _late(sending: Sending, reader: Reader) -> tuple[str, ...]:
 
 def _window(facts: DigestFacts) -> str:
     def shown(at: datetime) -> str:
-        return format_time(at, facts.reader.time_zone, facts.reader.date_format)
+        return format_time_with_offset(at, facts.reader.time_zone, facts.reader.date_format)
 
-    until = f"until {shown(facts.sending.due_at)}"
-    return until if facts.since is None else f"from {shown(facts.since)} {until}"
+    until = shown(facts.sending.due_at)
+    return f"Until {until}." if facts.since is None else f"From {shown(facts.since)} until {until}."
+
+
+def _why_late(stale_after: timedelta) -> str:
+    return (
+        f"An alert that cannot be sent within {duration_in_words(stale_after)} of when it was due is no longer sent by "
+        "itself. Sending works again. This list is late, but nothing is lost: every alert is kept in your history."
+    )
 
 
 def _why_stale(item: StaleAlert, reader: Reader) -> str:
     due = format_time_with_offset(item.due_at, reader.time_zone, reader.date_format)
-    return f"Not sent: due at {due}. {one_line(item.reason, limit=200).rstrip('.')}."
+    return f"Due {due}, not sent: {one_line(item.reason, limit=200).rstrip('.')}"

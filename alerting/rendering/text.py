@@ -42,7 +42,7 @@ def _group(group: Group) -> str:
 
 def _entry(entry: Entry) -> str:
     told = entry.told.replace("\n", "\n  ")
-    return "\n".join([f"* {told}", *(f"  {line}" for line in (entry.details, entry.link) if line)])
+    return "\n".join([f"* {told}", *(f"  {line}" for line in (*entry.details, entry.link))])
 
 
 def _footer(footer: Footer) -> str:

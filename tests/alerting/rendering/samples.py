@@ -135,9 +135,7 @@ def many(count: int) -> tuple[Alert, ...]:
 
 def summary(*stale: Alert, **changed: Any) -> SummaryFacts:
     due = MIDNIGHT - timedelta(days=3)
-    items = tuple(
-        StaleAlert(alert=told, due_at=due, reason="the mail server could not be reached") for told in stale
-    )
+    items = tuple(StaleAlert(alert=told, due_at=due, reason="the mail server could not be reached") for told in stale)
     facts: dict[str, Any] = {
         "reader": AUCKLAND,
         "sending": sending(),
