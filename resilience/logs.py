@@ -64,6 +64,8 @@ def _standard_library(*, level: str, console: bool, stream: TextIO) -> dict[str,
         "loggers": {
             # slack-sdk writes the webhook's address at DEBUG.
             "slack_sdk": {"level": "WARNING"},
+            # django-q2 gives its logger a handler of its own, past which nothing becomes an incident.
+            "django-q": {"level": "INFO", "handlers": [], "propagate": True},
             "django.server": {"level": "WARNING"},
             "django.db.backends": {"level": "INFO"},
         },

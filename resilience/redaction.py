@@ -10,7 +10,7 @@ HIDDEN = "[redacted]"
 
 # `claim_token` names a lease, is no secret, and is what one needs to follow a message through the logs.
 _SECRET_KEY = re.compile(
-    r"(?<!claim_)(?:^|[_\-\s.])(?:password|passwd|pwd|secret|token|authorization|cookie|sessionid|csrftoken"
+    r"(?:^|(?<!claim)[_\-\s.])(?:password|passwd|pwd|secret|token|authorization|cookie|sessionid|csrftoken"
     r"|api_?key|secret_?key|private_?key|dsn|webhook_url)s?$",
     re.IGNORECASE,
 )
