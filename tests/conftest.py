@@ -13,6 +13,8 @@ import pytest
 from django.conf import settings
 from django.test import TransactionTestCase
 
+pytest_plugins = ["tests.slack_server", "tests.incident_rows"]
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
