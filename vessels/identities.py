@@ -74,8 +74,9 @@ def _create(heard: list[_Heard]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO vessels_vessel (mmsi, name, call_sign, flag, vessel_class, first_heard_at) "
-            "SELECT mmsi, '', '', flag, class, first FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[]) "
-            "AS heard (mmsi, flag, class, first) ORDER BY mmsi ON CONFLICT (mmsi) DO NOTHING",
+            "SELECT mmsi, '', '', flag, class, first "
+            "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[]) AS heard (mmsi, flag, class, first) "
+            "ORDER BY mmsi ON CONFLICT (mmsi) DO NOTHING",
             [
                 [h.mmsi for h in heard],
                 [flag_of(h.mmsi) or "" for h in heard],
@@ -183,7 +184,8 @@ def _write_vessels(vessels: list[Vessel]) -> None:
             "UPDATE vessels_vessel v SET name = s.name, call_sign = s.call_sign, imo = s.imo, ship_type = s.ship_type, "
             "length_m = s.length_m, beam_m = s.beam_m, static_at = s.static_at "
             "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::int[], %s::float8[], %s::float8[], "
-            "%s::timestamptz[]) AS s (id, name, call_sign, imo, ship_type, length_m, beam_m, static_at) WHERE v.id = s.id",
+            "%s::timestamptz[]) AS s (id, name, call_sign, imo, ship_type, length_m, beam_m, static_at) "
+            "WHERE v.id = s.id",
             [
                 [getattr(v, field) for v in vessels]
                 for field in ("pk", "name", "call_sign", "imo", "ship_type", "length_m", "beam_m", "static_at")

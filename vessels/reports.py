@@ -61,7 +61,8 @@ class Batch:
     """Reports in order of arrival, or of time for a bounded source.
 
     `raw` is filled only where a feed keeps raw sentences, and is as long as `rows`.
-    `rejected` counts what never became a row, by kind, with one sample of each.
+    `rejected` counts by kind, with one sample of each, what never became a row and the rows that lost their place;
+    `vessels.feeds.rejections` lists the kinds.
     """
 
     rows: ReportArray

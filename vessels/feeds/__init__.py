@@ -9,7 +9,8 @@ What is refused is counted by kind in `Batch.rejected`; `vessels.feeds.rejection
 
 from __future__ import annotations
 
-from vessels.feeds.bounded import Progress, read_bounded, sha256_of
+from vessels.feeds.bounded import read_bounded, sha256_of
+from vessels.feeds.bytes_in import Progress
 from vessels.feeds.live import FeedState, open_live
 from vessels.feeds.sources import (
     BoundedSource,

@@ -28,7 +28,8 @@ def read_bounded(
 ) -> Batch:
     """All reports of a file, in its order; `ordinal` is the line on which a report was complete, from 0.
 
-    `start` (aware) is the time of reports that come before any time in the file. `feed` fills that column.
+    `start` (aware) is the time of reports before any time in the file, and lets those without a time follow the one
+    before them; without it they are refused. `feed` fills that column.
     `progress(done, total)` is told the bytes read. `received_at` is the report's own time. Raises `SourceError`
     where the file cannot be opened, its header is not understood, or it has reports but no times.
     """
@@ -51,21 +52,23 @@ def _read_sentences(
     source: NmeaFile, lines: Iterator[tuple[int, bytes]], into: RowCollector, began: int | None
 ) -> None:
     reader = SentenceReader(into.rejected)
-    latest = began
+    latest = began if began is not None else 0
+    timed = False
     for ordinal, line in lines:
         message = reader.read(line)
         if message is None:
             continue
         time = message.tag.time
         if time is None:
-            time = latest  # a sentence without a time follows the one before it
-        if time is None:
-            into.rejected.add(rejections.NO_TIME, message.raw)
-            continue
+            if began is None:
+                into.rejected.add(rejections.NO_TIME, message.raw)
+                continue
+            time = latest  # with `start`, a sentence without a time follows the one before it
         latest = time
+        timed = True
         read_message(message, into=into, time=time, received_at=time, ordinal=ordinal)
     reader.finish()
-    if latest is None and rejections.NO_TIME in into.rejected:
+    if not timed and rejections.NO_TIME in into.rejected:
         raise SourceError(
             f"{source.path}: its sentences carry no times (no tag blocks with c:, no $PGHP lines); "
             "give the time of the first with --start"

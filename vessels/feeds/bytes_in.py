@@ -74,5 +74,5 @@ def _decompressed(path: Path, file: io.BufferedReader) -> gzip.GzipFile | io.Buf
             return gzip.GzipFile(fileobj=file)
         case ".zst":
             reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-            return io.BufferedReader(reader, _BLOCK)  # type: ignore[type-var]
+            return io.BufferedReader(reader, _BLOCK)
     return file

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 from vessels.feeds import csv_values, rejections
 from vessels.feeds.csv_header import Header
@@ -16,7 +17,7 @@ from vessels.mid import station_kind
 from vessels.reports import StaticReport
 
 STATIC_COLUMNS = ("name", "call_sign", "imo", "ship_type", "length", "width", "destination", "draught")
-_CACHE = 200_000  # times and words that repeat from row to row; a day has 86,400 seconds
+_CACHE = 200_000  # texts that repeat from row to row; a day has 86,400 seconds
 # Seven digits or more are an MMSI that may have lost its leading zeros; fewer are a file's own ship number.
 FIRST_MMSI = 1_000_000
 
@@ -64,7 +65,7 @@ class RowReader:
         if len(cells) < self._width:
             cells = cells + [""] * (self._width - len(cells))
         mmsi_at, time_at, lon_at, lat_at, *more = self._columns
-        mmsi = csv_values.mmsi_number(cells[mmsi_at])
+        mmsi, not_a_vessel = _mmsi(cells[mmsi_at])
         if mmsi is None:
             return rejected.add(rejections.BAD_MMSI, line)
         time = self._time(cells[time_at]) if time_at >= 0 else self.start
@@ -72,16 +73,16 @@ class RowReader:
             return rejected.add(rejections.BAD_TIME, line)
         self.times += 1
         speed, course, heading, status, kind = (cells[i] if i >= 0 else "" for i in more)
-        station = csv_values.STATION_OF_WORDS.get(kind.strip().lower()) if kind else None
-        not_a_vessel = station_kind(mmsi) if mmsi >= FIRST_MMSI else None
+        vessel_class, station = _class_or_station(kind)
         if not_a_vessel is not None:
             return rejected.add(rejections.NOT_A_VESSEL + (station or not_a_vessel), line)
         # A base station's or aid's row under a vessel's MMSI is a hearing, never a position.
-        lon, lat = self._place(cells[lon_at], cells[lat_at], line) if station is None else (NAN, NAN)
+        place = self._place(cells[lon_at], cells[lat_at], line) if station is None else (NAN, NAN)
+        if place is None:
+            return rejected.add(rejections.BAD_ROW, line)
         row: Row = (
-            time, time, mmsi, lon, lat, _below(speed, 102.3), _below(course, 360), _below(heading, 360),
-            csv_values.status_number(status) if status else -1, 0,
-            csv_values.CLASS_OF_WORDS.get(kind.strip().lower(), b""), -1, self.into.feed, 0, ordinal,
+            time, time, mmsi, *place, _below(speed, 102.3), _below(course, 360), _below(heading, 360),
+            _status(status), 0, vessel_class, -1, self.into.feed, 0, ordinal,
         )  # fmt: skip
         index = self.into.add(row, printable(line) if self.into.keep_raw else "")
         if self._has_statics:
@@ -95,14 +96,16 @@ class RowReader:
             self._time_cache[text] = csv_values.microseconds(text, self.header.time_format)
         return self._time_cache[text]
 
-    def _place(self, lon_text: str, lat_text: str, line: bytes) -> tuple[float, float]:
+    def _place(self, lon_text: str, lat_text: str, line: bytes) -> tuple[float, float] | None:
+        """Longitude and latitude, both NaN where they are no place; None where they are not even numbers."""
         try:
             lon, lat = float(lon_text), float(lat_text)
             fault = fault_of_place(lon, lat)
         except ValueError:
-            unsaid = csv_values.said(lon_text) is None or csv_values.said(lat_text) is None
+            if csv_values.said(lon_text) is not None and csv_values.said(lat_text) is not None:
+                return None
             lon = lat = NAN
-            fault = rejections.NO_POSITION if unsaid else rejections.BAD_POSITION
+            fault = rejections.NO_POSITION
         if fault is None:
             return lon, lat
         self.into.rejected.add(fault, line)
@@ -136,9 +139,28 @@ class RowReader:
 _SAID = ("name", "call_sign", "imo", "ship_type", "length_m", "beam_m", "destination", "draught_m")
 
 
+@lru_cache(maxsize=_CACHE)
+def _mmsi(text: str) -> tuple[int | None, str | None]:
+    """The number, and what it is other than a vessel."""
+    mmsi = csv_values.mmsi_number(text)
+    return mmsi, station_kind(mmsi) if mmsi is not None and mmsi >= FIRST_MMSI else None
+
+
+@lru_cache(maxsize=1_024)
+def _class_or_station(text: str) -> tuple[bytes, str | None]:
+    word = text.strip().lower()
+    return csv_values.CLASS_OF_WORDS.get(word, b""), csv_values.STATION_OF_WORDS.get(word)
+
+
+_status = lru_cache(maxsize=1_024)(csv_values.status_number)
+
+
 def _below(text: str, not_available: float) -> float:
     """A speed, course or heading; NaN where it is not said or says *not available*."""
     if not text:
         return NAN
-    value = csv_values.number(text)
+    try:
+        value = float(text)
+    except ValueError:
+        return NAN
     return value if 0 <= value < not_available else NAN

@@ -79,6 +79,7 @@ STATION_OF_WORDS: Final = {
     "epirb": "epirb",
 }
 
+LAST_MMSI: Final = (1 << 30) - 1
 _IMO: Final = re.compile(r"(?:IMO)?\s*(\d{7})", re.IGNORECASE)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -129,13 +130,17 @@ def imo_number(text: str) -> int | None:
 
 
 def mmsi_number(text: str) -> int | None:
-    """An MMSI (7 to 9 digits: leading zeros get lost in files) or a file's own ship number, above 0."""
+    """An MMSI (7 digits or more: leading zeros get lost in files) or a file's own ship number.
+
+    The radio's field has 30 bits; some transmit a number of ten digits, of no country.
+    """
     text = text.strip()
     if text.endswith(".0"):
         text = text[:-2]
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+    if not (text.isascii() and text.isdigit()) or len(text) > 10:
         return None
-    return int(text) or None
+    value = int(text)
+    return value if value <= LAST_MMSI else None
 
 
 def microseconds(text: str, time_format: str | None) -> int | None:

@@ -20,13 +20,16 @@ from vessels.mid import station_kind
 from vessels.reports import StaticReport
 
 CLASS_OF_TYPE: Final = {1: b"A", 2: b"A", 3: b"A", 5: b"A", 18: b"B", 19: b"B", 24: b"B"}
-# The bits up to the end of the last field that we use; a shorter message is cut off in the middle of a value.
-BITS_NEEDED: Final = {1: 137, 2: 137, 3: 137, 5: 302, 18: 133, 19: 133, 24: 160, 27: 94}
+# Where latitude, the last of a place's fields, ends; a shorter position report is cut off in the middle of a value.
+BITS_OF_PLACE: Final = {1: 116, 2: 116, 3: 116, 18: 112, 19: 112, 27: 79}
+# Where the last field of course and heading ends; in a message that is cut off before, they are not available.
+BITS_OF_MOTION: Final = {1: 137, 2: 137, 3: 137, 18: 133, 19: 133, 27: 94}
+BITS_OF_STATIC: Final = {5: 302, 19: 301, 24: 160}
 # Stations by what they transmit, whatever their MMSI: base stations, SAR aircraft, aids to navigation.
 STATION_OF_TYPE: Final = {4: "base_station", 9: "sar_aircraft", 21: "aid_to_navigation"}
 BITS_OF_HEADER: Final = 38  # type, repeat indicator, MMSI
 LAST_TYPE: Final = 27
-STATIC_19_BITS: Final = 301
+LONGEST_PAYLOAD: Final = 1 << 16  # longer than any: no static data in that type
 
 
 class Bits(Protocol):
@@ -56,20 +59,18 @@ def read_message(message: Message, *, into: RowCollector, time: int, received_at
     mmsi = bits.get(8, 30)
     if not 1 <= kind <= LAST_TYPE:
         return rejected.add(rejections.GARBLED, message.raw)
-    if mmsi > 999_999_999:
-        return rejected.add(rejections.BAD_MMSI, message.raw)
-    if len(bits) < BITS_NEEDED.get(kind, BITS_OF_HEADER):
+    if len(bits) < BITS_OF_PLACE.get(kind, BITS_OF_HEADER):
         return rejected.add(rejections.TRUNCATED, message.raw)
     station = station_kind(mmsi)
     if station is not None:
         return rejected.add(rejections.NOT_A_VESSEL + STATION_OF_TYPE.get(kind, station), message.raw)
-    place = _PLACE_OF_TYPE.get(kind, _no_place)(bits, message, into)
+    place = _place(kind, bits, message, into)
     row: Row = (
         time, received_at, mmsi, *place, kind, CLASS_OF_TYPE.get(kind, b""),
         into.station_index(message.tag.station), into.feed, payload_hash(bits), ordinal,
     )  # fmt: skip
     index = into.add(row, _text(message.raw) if into.keep_raw else "")
-    if kind in (5, 19, 24):
+    if len(bits) >= BITS_OF_STATIC.get(kind, LONGEST_PAYLOAD):
         static = _static(kind, bits, index, time, mmsi)
         if static is not None:
             into.statics.append(static)
@@ -81,70 +82,40 @@ def _text(raw: bytes) -> str:
 
 
 Place = tuple[float, float, float, float, float, int]  # lon, lat, speed, course, heading, status
+STATUS_AT: Final = {1: 38, 2: 38, 3: 38, 27: 40}
+NO_STATUS: Final = 15
+SPEED_NOT_AVAILABLE: Final = {27: 63}
 _NOWHERE: Final[Place] = (NAN, NAN, NAN, NAN, NAN, -1)
 
 
-def _no_place(bits: Bits, message: Message, into: RowCollector) -> Place:
-    return _NOWHERE
-
-
-def _class_a(bits: Bits, message: Message, into: RowCollector) -> Place:
-    decoded = _decode(bits)
-    lon, lat = _placed(decoded.lon, decoded.lat, message, into)
-    status = int(decoded.status)
-    return (
-        lon, lat, _speed(decoded.speed, 102.3), _course(decoded.course), _heading(decoded.heading),
-        status if status != 15 else -1,
-    )  # fmt: skip
-
-
-def _class_b(bits: Bits, message: Message, into: RowCollector) -> Place:
-    decoded = _decode(bits)
-    lon, lat = _placed(decoded.lon, decoded.lat, message, into)
-    return lon, lat, _speed(decoded.speed, 102.3), _course(decoded.course), _heading(decoded.heading), -1
-
-
-def _long_range(bits: Bits, message: Message, into: RowCollector) -> Place:
-    decoded = _decode(bits)
-    lon, lat = _placed(decoded.lon, decoded.lat, message, into)
-    status = bits.get(40, 4)
-    return lon, lat, _speed(decoded.speed, 63), _course(decoded.course), NAN, status if status != 15 else -1
-
-
-_PLACE_OF_TYPE: Final = {1: _class_a, 2: _class_a, 3: _class_a, 18: _class_b, 19: _class_b, 27: _long_range}
+def _place(kind: int, bits: Bits, message: Message, into: RowCollector) -> Place:
+    """Where and how it moves, of the types that say so; a hearing without a place of the others."""
+    if kind not in BITS_OF_PLACE:
+        return _NOWHERE
+    said = _decode(bits)
+    fault = fault_of_place(said.lon, said.lat)
+    if fault is not None:
+        into.rejected.add(fault, message.raw)
+    lon, lat = (said.lon, said.lat) if fault is None else (NAN, NAN)
+    status = bits.get(STATUS_AT[kind], 4) if kind in STATUS_AT else NO_STATUS
+    status = -1 if status == NO_STATUS else status
+    if len(bits) < BITS_OF_MOTION[kind]:
+        return lon, lat, NAN, NAN, NAN, status
+    speed = said.speed if said.speed < SPEED_NOT_AVAILABLE.get(kind, 102.3) else NAN
+    course = said.course if said.course < 360 else NAN
+    heading = said.heading if kind != 27 and said.heading < 360 else NAN
+    return lon, lat, speed, course, heading, status
 
 
 def _decode(bits: Bits) -> Any:
-    """pyais's message class over the bits; its fields beyond the end are None, which `BITS_NEEDED` rules out."""
+    """pyais's message class over the bits; its fields beyond the end are None or wrong: look at the length first."""
     return MSG_CLASS[bits.get(0, 6)].from_vector(bits)  # type: ignore[arg-type]
-
-
-def _placed(lon: float, lat: float, message: Message, into: RowCollector) -> tuple[float, float]:
-    fault = fault_of_place(lon, lat)
-    if fault is None:
-        return lon, lat
-    into.rejected.add(fault, message.raw)
-    return NAN, NAN
-
-
-def _speed(knots: float, not_available: float) -> float:
-    return knots if knots < not_available else NAN
-
-
-def _course(degrees: float) -> float:
-    return degrees if degrees < 360 else NAN
-
-
-def _heading(degrees: int) -> float:
-    return degrees if degrees < 360 else NAN
 
 
 def _static(kind: int, bits: Bits, row: int, time: int, mmsi: int) -> StaticReport | None:
     """The static data of types 5, 19 and 24; None where the message is too short for any, or says nothing."""
     if kind == 24:
         return _static_24(bits, row, time, mmsi)
-    if kind == 19 and len(bits) < STATIC_19_BITS:
-        return None
     said = _decode(bits)
     voyage = kind == 5
     return StaticReport(

@@ -12,7 +12,8 @@ from vessels.reports import REPORT, Batch, ReportArray, StaticReport
 
 NAN = math.nan
 
-# time, received_at, mmsi, lon, lat, speed, course, heading, status, message type, class, station, feed, payload, ordinal
+# In the order of `REPORT`: time, received_at, mmsi, lon, lat, speed, course, heading, status, message type, class,
+# station, feed, payload, ordinal.
 Row = tuple[int, int, int, float, float, float, float, float, int, int, bytes, int, int, int, int]
 
 _CHUNK = 16_384  # rows held as tuples before they are packed: 1.5 MB

@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import xor
 
 from vessels.feeds import rejections
@@ -80,7 +80,8 @@ class SentenceReader:
         if not line:
             return None
         if len(line) > MAX_LINE:
-            return self._refuse(rejections.GARBLED, line)
+            self._refuse(rejections.GARBLED, line)
+            return None
         raw = line
         if line[0] == 0x5C:  # backslash
             block, line = self._take_block(line)
@@ -150,22 +151,27 @@ class SentenceReader:
             self._refuse(rejections.OTHER_SENTENCE, line)
 
     def _sentence(self, line: bytes, tag: Tag, raw: bytes) -> Message | None:
-        fields = line.split(b",")
+        # What some stations append after the checksum (their name, a time) is not part of the sentence.
+        fields = line.partition(b"*")[0].split(b",")
         kind = fields[0][-3:]
         if len(fields) != 7 or len(fields[0]) != 6 or kind not in (b"VDM", b"VDO"):
             well_formed = len(fields) > 1 and checksum_fits(line)
-            return self._refuse(rejections.OTHER_SENTENCE if well_formed else rejections.GARBLED, line)
+            self._refuse(rejections.OTHER_SENTENCE if well_formed else rejections.GARBLED, line)
+            return None
         if not checksum_fits(line):
-            return self._refuse(rejections.BAD_CHECKSUM, line)
-        _, total, number, sequence, channel, payload, end = fields
-        fill = end[0] - 48 if end[1:2] == b"*" else -1
-        if not payload or len(payload) > MAX_PAYLOAD or not 0 <= fill <= 5 or not _is_armoured(payload):
-            return self._refuse(rejections.GARBLED, line)
+            self._refuse(rejections.BAD_CHECKSUM, line)
+            return None
+        _, total, number, sequence, channel, payload, bits = fields
+        fill = _FILL_BITS.get(bits)
+        if not payload or len(payload) > MAX_PAYLOAD or fill is None or not _is_armoured(payload):
+            self._refuse(rejections.GARBLED, line)
+            return None
         self.sentences += 1
         if total == b"1" and number == b"1":
             return Message(payload, fill, tag, raw)
         if not (len(total) == len(number) == 1 and b"1" <= number <= total <= b"9"):
-            return self._refuse(rejections.GARBLED, line)
+            self._refuse(rejections.GARBLED, line)
+            return None
         key = (sequence, channel, total, kind.decode(), tag.station)
         return self._part(key, int(number) - 1, _Part(payload, fill, tag, raw))
 
@@ -207,15 +213,14 @@ class SentenceReader:
 
 def checksum_fits(line: bytes) -> bool:
     """Whether the two hexadecimal digits after `*` are the XOR of what stands between `!` or `$` and `*`."""
-    body, star, digits = line[1:].partition(b"*")
-    if not star or len(digits) != 2:
-        return False
+    body, _, digits = line[1:].partition(b"*")
     try:
-        return reduce(xor, body, 0) == int(digits, 16)
+        return len(digits) >= 2 and reduce(xor, body, 0) == int(digits[:2], 16)
     except ValueError:
         return False
 
 
+_FILL_BITS = {b"": 0} | {str(bits).encode(): bits for bits in range(6)}
 _GROUP_IN_FRONT = re.compile(rb"^g:[0-9-]+,")
 _ARMOUR = bytes(range(48, 88)) + bytes(range(96, 120))
 
@@ -277,14 +282,27 @@ def _tag_time(value: str) -> int | None:
 def gatehouse_tag(line: bytes) -> Tag | None:
     """`$PGHP,1,year,month,day,hour,minute,second,millisecond,country,region,transponder,online,checksum*CS`."""
     fields = line.partition(b"*")[0].split(b",")
+    if len(fields) < 9:
+        return None
     try:
-        year, month, day, hour, minute, second, milli = (int(f) for f in fields[2:9])
-        moment = datetime(year, month, day, hour, minute, second, milli * 1_000, tzinfo=UTC)
+        midnight = _midnight(fields[2], fields[3], fields[4])
+        hour, minute, second, milli = map(int, fields[5:9])
     except ValueError:
         return None
-    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    time = (delta.days * 86_400 + delta.seconds) * MICROSECONDS + delta.microseconds
-    region, transponder = [*fields[10:12], b"", b""][:2]
+    if not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second < 61 and 0 <= milli < 1_000):
+        return None
+    time = midnight + ((hour * 60 + minute) * 60 + second) * MICROSECONDS + milli * 1_000
+    return Tag(time, _gatehouse_station(*[*fields[10:12], b"", b""][:2]))
+
+
+@lru_cache(maxsize=64)
+def _midnight(year: bytes, month: bytes, day: bytes) -> int:
+    """µs since 1970 at the day's beginning. Raises ValueError."""
+    moment = datetime(int(year), int(month), int(day), tzinfo=UTC)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)).days * 86_400 * MICROSECONDS
+
+
+@lru_cache(maxsize=4_096)
+def _gatehouse_station(region: bytes, transponder: bytes) -> str:
     number = transponder or region
-    station = f"r{int(number):09d}" if number.isdigit() and len(number) <= 9 else ""
-    return Tag(time, station)
+    return f"r{int(number):09d}" if number.isdigit() and len(number) <= 9 else ""
