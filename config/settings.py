@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from config import embedded_postgres
 from config.environment import BASE_DIR, EnvironmentFault, read_environment
+from resilience.metrics_folder import metrics_folder_use
 
 try:
     ENV = read_environment()
@@ -65,6 +66,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "resilience.request_id.RequestIdMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -210,7 +212,7 @@ SENTRY_DSN = ENV.sentry_dsn.get_secret_value() if ENV.sentry_dsn else ""
 ENVIRONMENT_NAME = ENV.environment
 LOG_LEVEL, LOG_FORMAT = ENV.log_level, ENV.log_format
 LOGGING_CONFIG = None
-PROMETHEUS_MULTIPROC_DIR = ENV.prometheus_multiproc_dir
+PROMETHEUS_MULTIPROC_DIR = metrics_folder_use(ENV.prometheus_multiproc_dir)  # before prometheus_client is imported
 PROMETHEUS_EXPORT_MIGRATIONS = False
 METRICS_PORT = ENV.metrics_port
 

@@ -116,7 +116,9 @@ def flush(timeout: float = 5.0) -> bool:
     """Waits until all reports of this process are written and this process's poster rests."""
     deadline = time.monotonic() + timeout
     written = recorder.flush(timeout)
-    return _poster().drain(max(0.0, deadline - time.monotonic())) and written
+    if _poster_thread is None:  # nothing was reported
+        return written
+    return bool(_poster_thread.drain(max(0.0, deadline - time.monotonic()))) and written
 
 
 def _place_of_caller() -> str:

@@ -256,3 +256,23 @@ def test_posting_ends_when_nothing_is_due(slack: SlackServer) -> None:
 
     assert post_waiting(seconds=30) == 0
     assert time.monotonic() - started < 1
+
+
+_SHORT_COMMAND = """
+import django, sys
+import config.settings
+config.settings.DATABASES["default"]["NAME"] = sys.argv[1]
+django.setup()
+import structlog
+structlog.get_logger("wk.short").error("apply_failed", error="line 3")
+"""
+
+
+def test_a_short_command_that_fails_is_told_before_it_ends(slack: SlackServer) -> None:
+    name = str(connection.settings_dict["NAME"])
+    environment = os.environ | {"SLACK_WEBHOOK_URL": slack.url, "DJANGO_SETTINGS_MODULE": "config.settings"}
+
+    subprocess.run([sys.executable, "-c", _SHORT_COMMAND, name], cwd=PROJECT, env=environment, check=True, timeout=30)
+
+    assert "*apply_failed*: line 3" in slack.texts[0]
+    Incident.objects.all().delete()
