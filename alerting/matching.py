@@ -312,13 +312,6 @@ def _retry_failure(key: int, *, now: datetime) -> list[Failure]:
 
 def _report(failures: Iterable[Failure]) -> None:
     for failure in failures:
-        log.error(
-            "rule_failed_in_matching",
-            rule=failure.rule.pk,
-            event_id=failure.event.pk,
-            error=failure.text(),
-            incident=False,
-        )
         incident_report(
             kind="rule_failed_in_matching",
             summary=f"Rule “{failure.rule.name}” failed on an event; its notifications wait for the next try.",

@@ -59,7 +59,7 @@ def _areas(run: Applying, part: RulePart, organisation: Organisation, number: in
 
 
 def _rule_fields(run: Applying, part: RulePart, organisation: Organisation, number: int) -> dict[str, Any]:
-    vessels = VesselsPart.model_construct() if part.vessels == "all" else part.vessels
+    vessels = part.vessels or VesselsPart.model_construct()
     watchlist = None
     if vessels.watchlist is not None:
         watchlist = Watchlist.objects.filter(organisation=organisation, name=vessels.watchlist).first()

@@ -151,12 +151,23 @@ class VesselsPart(Part):
         return self
 
 
+def _read_vessels(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    if value != "all":
+        raise ValueError("say which vessels, such as {flags: [DK]}, or write `vessels: all`")
+    return None
+
+
 class RulePart(Part):
     name: Name
     organisation: str
     when: Annotated[list[EventKind], BeforeValidator(_read_list), Field(min_length=1)]
     areas: Annotated[list[str], Field(min_length=1)]
-    vessels: Literal["all"] | VesselsPart
+    # None: all of them
+    vessels: Annotated[
+        VesselsPart | None, BeforeValidator(_read_vessels, json_schema_input_type=VesselsPart | Literal["all"])
+    ]
     missing_for: Duration | None = None
     include_stopped: bool = False
     accept_noise: bool = False
