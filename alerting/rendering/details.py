@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from math import isfinite
 
 from accounts.local_time import duration_in_words, format_clock, format_time, format_time_with_offset, local_date
 from alerting.rendering.facts import Alert, Kind, Reader, Vessel
@@ -43,9 +44,16 @@ def _vessel(vessel: Vessel) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def place(alert: Alert) -> str:
+    """The position in words; "" where there is none."""
+    if alert.lon is None or alert.lat is None or not (isfinite(alert.lon) and isfinite(alert.lat)):
+        return ""
+    return position_in_words(alert.lon, alert.lat)
+
+
 def entry_details(alert: Alert, reader: Reader) -> tuple[str, ...]:
     """Two lines for a list: place, MMSI and flag; and the three times."""
-    who = [_position(alert), f"MMSI {alert.vessel.mmsi:09}", one_line(alert.vessel.flag or "")]
+    who = [place(alert), f"MMSI {alert.vessel.mmsi:09}", one_line(alert.vessel.flag or "")]
     return " · ".join(part for part in who if part), _three_times(alert, reader)
 
 
@@ -72,7 +80,7 @@ def template_values(alert: Alert, reader: Reader) -> dict[str, str]:
         "last_heard": _said(alert.gap_start, reader),
         "duration": duration_in_words(alert.duration) if alert.duration is not None else "",
         "gap": duration_in_words(alert.gap) if alert.gap is not None else "",
-        "position": _position(alert),
+        "position": place(alert),
         "speed": speed_in_words(alert.speed) if alert.speed is not None else "",
         "course": course_in_words(alert.course) if alert.course is not None else "",
         "link": alert.link,
@@ -114,7 +122,7 @@ def _three_times(alert: Alert, reader: Reader) -> str:
 def _place(alert: Alert) -> Iterator[Row]:
     missing = alert.kind is Kind.MISSING
     yield Row("Area", one_line(alert.area))
-    yield Row("Last position" if missing else "Position", _position(alert) or UNKNOWN)
+    yield Row("Last position" if missing else "Position", place(alert) or UNKNOWN)
     if alert.boundary_nm is not None:
         yield Row("To the boundary", distance_in_words(alert.boundary_nm))
     if alert.speed is not None:
@@ -132,10 +140,6 @@ def _place(alert: Alert) -> Iterator[Row]:
 def _rule(alert: Alert) -> Iterator[Row]:
     yield Row("Rule", one_line(alert.rule))
     yield Row("Severity", alert.severity.value)
-
-
-def _position(alert: Alert) -> str:
-    return position_in_words(alert.lon, alert.lat) if alert.lon is not None and alert.lat is not None else ""
 
 
 def _said(at: datetime | None, reader: Reader) -> str:

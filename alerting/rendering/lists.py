@@ -34,8 +34,8 @@ def listed(
         count = counted(len(places), "alert")
         groups.append(Group(rule, area, count, severity is Severity.CRITICAL, entries))
     left_out = max(0, len(alerts) - LISTED)
-    more = f"{counted(left_out, 'more alert')} counted above but not listed here: see your history." if left_out else ""
-    return tuple(groups), more, tuple(problems)
+    more = f"Not listed here, but counted above and kept in your history: {counted(left_out, 'alert')}."
+    return tuple(groups), more if left_out else "", tuple(problems)
 
 
 def counted(count: int, thing: str) -> str:
@@ -52,13 +52,18 @@ def _grouped(alerts: Sequence[Alert]) -> list[tuple[tuple[Severity, str, str], l
 
 
 def _entry(alert: Alert, reader: Reader, note: str, problems: list[TemplateProblem]) -> Entry:
-    """One entry. A failing template, and even a failing detail, costs no more than itself."""
+    """One entry. A failing template costs its own words; facts that cannot be told cost their own entry."""
     try:
-        told = _own_words(alert, reader) or sentence(alert, reader)
-    except Exception as fault:
+        told = _own_words(alert, reader)
+    except rule_templates.TemplateFault as fault:
         problems.append(_problem(alert, fault))
-        told = sentence(alert, reader)
-    details = entry_details(alert, reader)
+        told = ""
+    try:
+        told = told or sentence(alert, reader)
+        details = entry_details(alert, reader)
+    except Exception as fault:  # one bad row must not stop the others
+        problems.append(_problem(alert, fault))
+        told, details = f"Vessel MMSI {alert.vessel.mmsi}: this alert cannot be shown here, please open it", ()
     return Entry(told, (*details, note) if note else details, alert.link)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from accounts.local_time import duration_in_words, format_date, format_time, format_time_with_offset, local_date
 from alerting.rendering import rule_templates
-from alerting.rendering.details import sections, template_values
+from alerting.rendering.details import place, sections, template_values
 from alerting.rendering.facts import (
     Alert,
     DigestCadence,
@@ -24,7 +24,6 @@ from alerting.rendering.facts import (
 from alerting.rendering.html import write_html
 from alerting.rendering.letters import Footer, Letter
 from alerting.rendering.lists import counted, listed
-from alerting.rendering.places import position_in_words
 from alerting.rendering.plain import one_line
 from alerting.rendering.sentences import named, notes, sentence, subject, subject_line
 from alerting.rendering.text import write_text
@@ -144,8 +143,7 @@ def _footer(sending: Sending, reason: str) -> Footer:
 def _preheader(alert: Alert, reader: Reader) -> str:
     # Beside the subject in a list of mails: what the subject leaves out.
     parts = [format_time(alert.occurred_at, reader.time_zone, reader.date_format)]
-    if alert.lon is not None and alert.lat is not None:
-        parts.append(position_in_words(alert.lon, alert.lat))
+    parts += [where] if (where := place(alert)) else []
     if not named(alert.vessel).startswith("MMSI"):
         parts.append(f"MMSI {alert.vessel.mmsi:09}")
     return " · ".join(parts)
