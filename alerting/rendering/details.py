@@ -111,7 +111,8 @@ def _times(alert: Alert, reader: Reader) -> Iterator[Row]:
 def _three_times(alert: Alert, reader: Reader) -> str:
     # The date once, where all three are on the same day.
     happened_on = local_date(alert.occurred_at, reader.time_zone)
-    told = [f"Happened {format_time(alert.occurred_at, reader.time_zone, reader.date_format)}"]
+    label = "Next heard" if is_unwitnessed(alert) else "Happened"
+    told = [f"{label} {_said(alert.occurred_at, reader)}"]
     for label, at in (("received", alert.received_at), ("noticed", alert.detected_at)):
         if at is not None:
             same_day = local_date(at, reader.time_zone) == happened_on

@@ -36,7 +36,7 @@ VARIABLES = {
     "area": "the area's name",
     "rule": "the rule's name",
     "severity": "normal or critical",
-    "happened": "when it happened, in the reader's zone",
+    "happened": "when it happened, in the reader's zone; of a crossing that nobody witnessed, when it was next heard",
     "received": "when the report was received, empty when unknown",
     "noticed": "when the watch noticed it",
     "before": "crossings: the time of the position before, empty otherwise",

@@ -117,6 +117,7 @@ def many(count: int) -> tuple[Alert, ...]:
     made = []
     for number in range(count):
         kind = (Kind.ENTERED, Kind.EXITED, Kind.APPEARED)[number % 3]
+        at = MIDNIGHT - timedelta(minutes=7 * number)
         made.append(
             alert(
                 kind,
@@ -124,9 +125,11 @@ def many(count: int) -> tuple[Alert, ...]:
                 area=("New Zealand 400 nmi", "Kermadec")[number % 2],
                 severity=Severity.CRITICAL if number % 3 == 2 else Severity.NORMAL,
                 vessel=Vessel(mmsi=512000000 + number, name=f"ARATERE {number}", flag="New Zealand"),
-                occurred_at=MIDNIGHT - timedelta(minutes=7 * number),
-                not_before=MIDNIGHT - timedelta(minutes=7 * number + 1),
-                not_after=MIDNIGHT - timedelta(minutes=7 * number),
+                occurred_at=at,
+                received_at=at + timedelta(seconds=4),
+                detected_at=at + timedelta(seconds=5),
+                not_before=at - timedelta(minutes=1),
+                not_after=at,
                 link=f"{SITE}/notifications/{number}",
             )
         )
@@ -146,11 +149,8 @@ def summary(*stale: Alert, **changed: Any) -> SummaryFacts:
     return SummaryFacts(**(facts | changed))
 
 
-def test_facts() -> TestFacts:
+def channel_test() -> TestFacts:
     return TestFacts(reader=AUCKLAND, sending=sending(unsubscribe_link=""), channel="mail (ana@moana.example)")
-
-
-test_facts.__test__ = False  # type: ignore[attr-defined]
 
 
 def everything() -> dict[str, Rendered]:
@@ -166,5 +166,5 @@ def everything() -> dict[str, Rendered]:
         "nameless": render_realtime(realtime(nameless)),
         "digest": render_digest(digest(*many(14))),
         "summary": render_summary(summary(alert(), missing(), nameless)),
-        "test": render_test(test_facts()),
+        "test": render_test(channel_test()),
     }

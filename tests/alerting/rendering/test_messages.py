@@ -24,7 +24,7 @@ from tests.alerting.rendering.samples import (
     realtime,
     resumed,
     summary,
-    test_facts,
+    channel_test,
 )
 
 HOSTILE = [
@@ -282,6 +282,13 @@ def test_an_item_of_a_digest_carries_place_times_and_link() -> None:
     assert f"{SITE}/notifications/7" in _Document(rendered.html).addresses
 
 
+def test_an_unwitnessed_crossing_in_a_digest_does_not_say_when_it_happened() -> None:
+    rendered = render_digest(digest(alert(not_before=MIDNIGHT - timedelta(hours=5))))
+
+    assert "Happened" not in rendered.text
+    assert "  Next heard 01/01/2025 00:00 NZDT, received 00:00:04, noticed 00:00:05\n" in rendered.text
+
+
 def test_a_weekly_digest_without_a_start_says_until_when() -> None:
     rendered = render_digest(digest(alert(), cadence=DigestCadence.WEEKLY, since=None))
 
@@ -338,7 +345,7 @@ def test_a_summary_says_what_was_not_sent_that_it_is_late_and_why() -> None:
 
 
 def test_a_test_message_says_that_it_is_one() -> None:
-    rendered = render_test(test_facts())
+    rendered = render_test(channel_test())
 
     assert rendered.subject == "Test message from Watchkeeper"
     assert rendered.text.startswith("This is a test: alerts can reach you on mail (ana@moana.example)\n")
