@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.test import TransactionTestCase
 
-pytest_plugins = ["tests.slack_server", "tests.incident_rows"]
+pytest_plugins = ["tests.slack_server", "tests.incident_rows", "tests.smtp_server"]
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
