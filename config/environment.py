@@ -75,16 +75,15 @@ class Environment(BaseSettings):
         [30, 120, 600, 3600, 14400], description="Waits between attempts, by commas; after the last: failed."
     )
     worker_processes: int = Field(1, ge=1, le=16, description="django-q2 worker processes of one deployment.")
+    expect_running: Annotated[list[str], NoDecode] = Field(
+        ["watch", "worker realtime", "worker digest", "worker housekeeping"],
+        description="Parts of this installation whose silence for a minute is an incident, by commas.",
+    )
     keep_raw: bool = Field(False, description="Keep each position's raw sentence.")
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "expect_running", "retry_ladder_seconds", mode="before")
     @classmethod
-    def _split_hosts(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-    @field_validator("retry_ladder_seconds", mode="before")
-    @classmethod
-    def _split_waits(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("retry_ladder_seconds")
@@ -92,6 +91,15 @@ class Environment(BaseSettings):
     def _waits_are_positive(cls, value: list[float]) -> list[float]:
         if not value or any(wait <= 0 for wait in value):
             raise ValueError("give one or more seconds above 0, such as 30,120,600")
+        return value
+
+    @field_validator("expect_running")
+    @classmethod
+    def _parts_are_known(cls, value: list[str]) -> list[str]:
+        known = cls.model_fields["expect_running"].default
+        unknown = [part for part in value if part not in known]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no part; the parts are {', '.join(known)}")
         return value
 
     @field_validator("secret_key")

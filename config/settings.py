@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,7 @@ PROMETHEUS_MULTIPROC_DIR = metrics_folder_use(ENV.prometheus_multiproc_dir)  # b
 PROMETHEUS_EXPORT_MIGRATIONS = False
 METRICS_PORT = ENV.metrics_port
 
+EXPECTED_HEARTBEATS = dict.fromkeys(ENV.expect_running, timedelta(minutes=1))
 STALE_AFTER, LATE_AFTER = ENV.stale_after, ENV.late_after
 CLAIM_SIZE, LEASE_SECONDS = ENV.claim_size, ENV.lease_seconds
 SEND_DEADLINE_SECONDS = ENV.send_deadline_seconds

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 import structlog
+from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
 from alerting.cycle.queue import reap
 from alerting.cycle.stale import stale_step, summary_step
-from alerting.workers.names import DEPLOYMENTS, SILENT_AFTER, heartbeat_name
 from resilience.heartbeats import heartbeats_check
 from resilience.incidents import incident_report
 from resilience.poster import poster_step
@@ -52,9 +52,8 @@ def reap_step(*, now: datetime) -> int:
 
 
 def heartbeat_step(*, now: datetime) -> None:
-    """A sender that is silent is an incident."""
-    others = [name for name in DEPLOYMENTS if name != "housekeeping"]
-    heartbeats_check({heartbeat_name(name): SILENT_AFTER for name in others}, now=now, since=_BEGAN)
+    """A part that is silent is an incident (invariant 10)."""
+    heartbeats_check(settings.EXPECTED_HEARTBEATS, now=now, since=_BEGAN)
 
 
 def cleaning_step(*, now: datetime) -> None:
