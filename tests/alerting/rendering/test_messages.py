@@ -17,6 +17,7 @@ from tests.alerting.rendering.samples import (
     MIDNIGHT,
     SITE,
     alert,
+    channel_test,
     digest,
     everything,
     many,
@@ -24,7 +25,6 @@ from tests.alerting.rendering.samples import (
     realtime,
     resumed,
     summary,
-    channel_test,
 )
 
 HOSTILE = [
