@@ -34,6 +34,7 @@ PLAIN_LINE_EVERY = 5.0  # seconds, where no terminal shows a bar
 
 class Command(BaseCommand):
     help = "Listen to AIS, and write an event when a vessel enters or leaves an area, or goes silent inside it."
+    requires_system_checks = ()  # they import every page: half a second, and no page may stop the watch
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("sources", nargs="*", metavar="SOURCE", help="nmea+file:PATH, csv+file:PATH, nmea+tcp://…")
