@@ -187,10 +187,16 @@ def _write_vessels(vessels: list[Vessel]) -> None:
             "%s::timestamptz[]) AS s (id, name, call_sign, imo, ship_type, length_m, beam_m, static_at) "
             "WHERE v.id = s.id",
             [
-                [getattr(v, field) for v in vessels]
-                for field in ("pk", "name", "call_sign", "imo", "ship_type", "length_m", "beam_m", "static_at")
+                *([getattr(v, field) for v in vessels] for field in ("pk", "name", "call_sign", "imo", "ship_type")),
+                # read back as floats, said as whole metres: psycopg wants lists of one type
+                *([_as_float(getattr(v, field)) for v in vessels] for field in ("length_m", "beam_m")),
+                [v.static_at for v in vessels],
             ],
         )
+
+
+def _as_float(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _write_identities(identities: Iterable[VesselIdentity]) -> None:
