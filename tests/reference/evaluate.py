@@ -101,12 +101,13 @@ def evaluate(
 
 
 def canonical(event: Event) -> tuple[Any, ...]:
+    """The order of events; positions of one moment can make equal ones but for the place."""
     return (
-        event["occurred_at"],
-        event["mmsi"],
-        event["area"],
-        event["kind"],
+        *(event[name] for name in ("occurred_at", "mmsi", "area", "kind")),
         event["duration_seconds"] or 0,
+        event["not_before"] or event["occurred_at"],
+        event["lon"],
+        event["lat"],
     )
 
 

@@ -43,6 +43,12 @@ def test_a_tag_block_in_seconds_counts_seconds() -> None:
     assert reports[0].time == microseconds(at(0))
 
 
+def test_the_checksum_of_a_tag_block_is_not_asked() -> None:
+    line = f"\\c:1735689600*00\\{encoded(msg_type=1, mmsi=MMSI, lon=1, lat=1)[0]}\n"
+
+    assert heard(line)[0].time == microseconds(at(0))
+
+
 def test_a_receiver_s_own_sentence_gives_the_time_to_all_sentences_of_the_message() -> None:
     body = "PGHP,1,2025,1,1,0,2,3,456,219,,2190067,1,62"
     sentences = "\n".join(encoded(msg_type=5, mmsi=MMSI, shipname="ENDEAVOUR"))
