@@ -153,14 +153,12 @@ def microseconds(text: str, time_format: str | None) -> int | None:
         moment = datetime.strptime(text, time_format) if time_format else _moment(text)  # noqa: DTZ007 - zone below
     except (ValueError, OverflowError):
         return None
-    if isinstance(moment, int):
-        return moment
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    try:
-        delta = moment - _EPOCH
-    except OverflowError:
-        return None
+    micros = moment if isinstance(moment, int) else _micros_of(moment)
+    return micros if 0 < micros <= MAX_TIME else None
+
+
+def _micros_of(moment: datetime) -> int:
+    delta = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
@@ -168,10 +166,7 @@ def _moment(text: str) -> datetime | int:
     # 8 digits are a date of the basic ISO form, as 20220103
     if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) > 8:
         value = float(text)
-        micros = round(value * (1_000 if value >= MILLISECONDS_FROM else 1_000_000))
-        if micros > MAX_TIME:
-            raise ValueError(text)
-        return micros
+        return round(value * (1_000 if value >= MILLISECONDS_FROM else 1_000_000))
     if text.endswith(" UTC"):
         text = text[:-4]
     return datetime.fromisoformat(text)

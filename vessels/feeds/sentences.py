@@ -22,7 +22,7 @@ MAX_LINE = 1_024  # a sentence has at most 82 characters and its tag block 80; s
 MAX_PAYLOAD = 200
 MAX_OPEN_MESSAGES = 256
 MAX_PART_AGE = 60 * MICROSECONDS  # sequence ids are ten and come round again
-MAX_TIME = 253_402_300_799 * MICROSECONDS  # the year 9999, the end of `datetime`
+MAX_TIME = 4_102_444_800 * MICROSECONDS  # the year 2100: no report is from before 1970 or so far ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +292,8 @@ def gatehouse_tag(line: bytes) -> Tag | None:
     if not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second < 61 and 0 <= milli < 1_000):
         return None
     time = midnight + ((hour * 60 + minute) * 60 + second) * MICROSECONDS + milli * 1_000
+    if not 0 < time <= MAX_TIME:
+        return None
     return Tag(time, _gatehouse_station(*[*fields[10:12], b"", b""][:2]))
 
 
