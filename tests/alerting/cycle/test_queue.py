@@ -1,0 +1,107 @@
+"""The queue: leases, tokens, fairness between organisations, deaths and quarantine."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from alerting.cycle.queue import claim, reap, release
+from alerting.messages import message_new
+from alerting.models import Message, MessageKind, Notification
+from tests.alerting.cycle.conftest import Post
+from tests.alerting.world import NOW, World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LEASE = timedelta(minutes=2)
+
+
+def fill(world: World, count: int, *, email: str) -> None:
+    user = world.make_user(email)
+    channel = world.make_channel(user)
+    Message.objects.bulk_create(
+        message_new(organisation_id=world.organisation.pk, channel=channel, kind=MessageKind.TEST, due_at=NOW, now=NOW)
+        for _ in range(count)
+    )
+
+
+def take(limit: int = 10, **options):  # type: ignore[no-untyped-def]
+    return claim(**{"kinds": [MessageKind.TEST], "limit": limit, "now": NOW, "lease": LEASE} | options)
+
+
+def test_a_flood_of_one_organisation_holds_up_no_other(world: World) -> None:
+    fill(world, 50, email="flood@moana.example")
+    other = World("other")
+    fill(other, 3, email="few@other.example")
+
+    taken = take(10)
+
+    owners = list(Message.objects.filter(pk__in=taken.message_ids).values_list("organisation__slug", flat=True))
+    assert len(owners) == 10
+    assert owners.count("other") == 3
+
+
+def test_two_workers_never_hold_the_same_message(world: World) -> None:
+    fill(world, 200, email="a@moana.example")
+    found: list[int] = []
+
+    def work() -> None:
+        while taken := take(7).message_ids:
+            found.extend(taken)
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == len(set(found)) == 200
+
+
+def test_what_is_not_due_or_of_a_paused_kind_is_left(world: World) -> None:
+    fill(world, 2, email="a@moana.example")
+    Message.objects.filter(pk=Message.objects.latest("pk").pk).update(next_attempt_at=NOW + timedelta(seconds=1))
+
+    assert take(paused=["email"]).message_ids == ()
+    assert len(take().message_ids) == 1
+
+
+def test_released_messages_are_due_again_at_once_and_only_by_their_holder(world: World) -> None:
+    fill(world, 3, email="a@moana.example")
+    first = take()
+
+    assert release(first) == 3
+    second = take()
+    assert len(second.message_ids) == 3
+    assert release(first) == 0
+
+
+def test_a_message_that_kills_its_worker_alone_three_times_is_quarantined(post: Post) -> None:
+    post.alert()
+    kinds = [MessageKind.REALTIME]
+    now = NOW
+    killed_alone = 0
+    for death in range(4):
+        suspects = death > 0
+        assert claim(kinds=kinds, limit=10, now=now, lease=LEASE, suspects=not suspects).message_ids == ()
+        assert len(claim(kinds=kinds, limit=1, now=now, lease=LEASE, suspects=suspects).message_ids) == 1
+        now += LEASE + timedelta(seconds=1)
+        killed_alone += suspects
+        reaped = reap(now=now)
+
+    assert killed_alone == 3
+    assert len(reaped.quarantined) == 1
+    notification = Notification.objects.get()
+    assert (notification.state, Message.objects.get().state) == ("quarantined", "quarantined")
+    assert "died 4 times" in notification.reason
+
+
+def test_a_lease_that_runs_is_not_reaped(world: World) -> None:
+    fill(world, 2, email="a@moana.example")
+    take()
+
+    assert reap(now=NOW + LEASE - timedelta(seconds=1)).returned == ()
+    assert len(reap(now=NOW + LEASE + timedelta(seconds=1)).returned) == 2

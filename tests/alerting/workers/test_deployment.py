@@ -1,0 +1,155 @@
+"""Deployments of workers under real signals: nothing is lost, repeated, stalled or left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from alerting.cycle.queue import reap
+from alerting.models import Message, Notification
+from resilience.models import Heartbeat, Incident
+from tests.alerting.workers.conftest import ROOT, Workers, wait_until
+from tests.alerting.world import World
+from tests.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def make_alerts(count: int) -> None:
+    """Events of this moment for one subscriber, and the poke that the watch would send."""
+    world = World()
+    user = world.make_user()
+    world.subscribe(user, world.make_rule(), world.make_channel(user))
+    now = timezone.now()
+    for number in range(count):
+        world.make_event(mmsi=512000001 + number, occurred_at=now)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify('watchkeeper_events', '')")
+
+
+def alive(deployment: str = "realtime") -> bool:
+    return Heartbeat.objects.filter(name=f"worker {deployment}").exists()
+
+
+def test_an_event_leaves_as_a_mail_soon_and_sigterm_is_clean(workers: Workers, smtp_server: SmtpServer) -> None:
+    process = workers.start()
+    assert wait_until(alive, 20), workers.logs()
+    time.sleep(1)
+
+    began = time.monotonic()
+    make_alerts(3)
+    arrived = smtp_server.wait_for(3)
+    took = smtp_server.mails[0].at - began if arrived else 0.0
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(15)
+
+    assert arrived, workers.logs()
+    assert took < 3.0  # an idle machine: half a second
+    assert code == 0, workers.logs()
+    assert set(smtp_server.message_ids().values()) == {1}
+    assert set(Notification.objects.values_list("state", flat=True)) == {"sent"}
+    assert not workers.orphans()
+
+
+def test_sigterm_while_sending_finishes_the_one_in_hand(workers: Workers, smtp_server: SmtpServer) -> None:
+    smtp_server.delay = 0.3
+    make_alerts(20)
+    process = workers.start()
+    assert smtp_server.wait_for(2), workers.logs()
+
+    os.killpg(process.pid, signal.SIGTERM)  # to the whole group, as some supervisors do
+    code = process.wait(15)
+
+    sent = len(smtp_server.mails)
+    assert code == 0, workers.logs()
+    assert 2 <= sent < 20
+    assert Message.objects.filter(state="sent").count() == sent
+    assert Message.objects.filter(state="pending").count() == 20 - sent
+    assert not workers.orphans()
+
+
+def test_a_worker_killed_while_sending_repeats_at_most_the_one_in_hand(
+    workers: Workers, smtp_server: SmtpServer
+) -> None:
+    smtp_server.delay = 0.1
+    make_alerts(12)
+    process = workers.start()
+    assert smtp_server.wait_for(3), workers.logs()
+
+    workers.child(process, "worker").send_signal(signal.SIGKILL)
+    code = process.wait(20)
+    reap(now=timezone.now() + timedelta(minutes=1))
+    workers.start()
+    finished = wait_until(lambda: not Message.objects.exclude(state="sent").exists(), 30)
+
+    repeats = sum(smtp_server.message_ids().values()) - 12
+    assert code == 1, workers.logs()
+    assert finished, workers.logs()
+    assert len(smtp_server.message_ids()) == 12
+    assert repeats <= 1
+    assert Incident.objects.filter(kind="worker_died").exists()
+
+
+def test_an_idle_worker_killed_ends_the_deployment_instead_of_stalling_it(workers: Workers) -> None:
+    process = workers.start()
+    assert wait_until(alive, 20), workers.logs()
+
+    workers.child(process, "worker").send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    code = process.wait(20)
+
+    assert code == 1, workers.logs()
+    assert time.monotonic() - began < 12
+    assert not workers.orphans()
+
+
+def test_the_main_process_killed_leaves_no_orphan(workers: Workers) -> None:
+    process = workers.start()
+    workers.children(process)
+
+    process.kill()
+    process.wait()
+
+    assert wait_until(lambda: not workers.orphans(), 5)
+
+
+def test_two_deployments_at_once_send_everything_once(workers: Workers, smtp_server: SmtpServer) -> None:
+    smtp_server.delay = 0.02
+    starting = [threading.Thread(target=workers.start) for _ in range(2)]
+    for thread in starting:
+        thread.start()
+    for thread in starting:
+        thread.join()
+
+    make_alerts(60)
+    arrived = smtp_server.wait_for(60, 30)
+    wait_until(lambda: not Message.objects.exclude(state="sent").exists(), 10)
+
+    assert arrived, workers.logs()
+    assert len(smtp_server.message_ids()) == 60
+    assert set(smtp_server.message_ids().values()) == {1}
+
+
+def test_check_says_whether_the_deployment_lives(workers: Workers) -> None:
+    def check() -> int:
+        command = [sys.executable, "manage.py", "worker", "housekeeping", "--check"]
+        return subprocess.run(command, cwd=ROOT, env=workers.environment, capture_output=True, check=False).returncode
+
+    before = check()
+    workers.start("housekeeping")
+    lived = wait_until(lambda: alive("housekeeping"), 30)
+    after = check()
+    Heartbeat.objects.update(at=timezone.now() - timedelta(minutes=5))
+    workers.end()
+    Heartbeat.objects.update(at=timezone.now() - timedelta(minutes=5))
+
+    assert (before, lived, after, check()) == (1, True, 0, 1), workers.logs()
