@@ -60,6 +60,6 @@ def date_example(request: SignedInRequest) -> HttpResponse:
 def _example(zone_name: str | None, date_format: str | None) -> str:
     """Empty where either is not known."""
     try:
-        return format_time(timezone.now(), zone(zone_name or "").key, DateFormat(date_format).value)
+        return format_time(timezone.now(), zone(zone_name or "").key, DateFormat(date_format or "").value)
     except (UnknownZone, ValueError):
         return ""

@@ -1,0 +1,47 @@
+"""The way out of a subscription by the link in a message, without a sign-in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+
+from alerting.links import LinkFault, UnsubscribeLink, unsubscribe_read
+from alerting.models import Subscription
+from alerting.subscriptions import subscription_end
+
+# Mail scanners open links within minutes of a mail's arrival; later it is a person, who need not click twice.
+SCANNED_WITHIN = timedelta(minutes=5)
+
+
+@never_cache
+@csrf_exempt  # the token is the permission; mail programs post without cookies (RFC 8058, section 3.2)
+def page(request: HttpRequest, token: str) -> HttpResponse:
+    """GET asks; POST ends the subscriptions, from the form or as a mail program's one-click."""
+    try:
+        link = unsubscribe_read(token)
+    except LinkFault as fault:
+        return render(request, "alerting/unsubscribe_over.html", {"fault": fault}, status=410)
+    named = list(_named(link).select_related("rule"))
+    going = [subscription for subscription in named if subscription.deleted_at is None]
+    if request.method == "POST":
+        _end(link)
+        return render(request, "alerting/unsubscribed.html", {"ended": going or named})
+    shown = {"going": going, "submit_itself": timezone.now() - link.made_at > SCANNED_WITHIN}
+    return render(request, "alerting/unsubscribe.html", shown)
+
+
+def _named(link: UnsubscribeLink) -> QuerySet[Subscription]:
+    return Subscription.objects.filter(pk__in=link.subscription_ids, user_id=link.user_id).order_by("pk")
+
+
+@transaction.atomic
+def _end(link: UnsubscribeLink) -> None:
+    for subscription in _named(link).present().select_for_update():  # type: ignore[attr-defined]
+        subscription_end(subscription=subscription, now=timezone.now())
