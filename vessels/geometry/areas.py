@@ -24,7 +24,7 @@ from shapely import MultiPolygon, Polygon
 
 Json = Mapping[str, Any]
 
-# Twelve decimals of a degree are a tenth of a micrometre: after ±360 they give back the number as it was typed.
+# Twelve decimals of a degree are a tenth of a micrometre: a number typed with fewer is given back by them after ±360.
 DECIMALS = 12
 # Overlay computes the cut at ±180 in floating point; anything this near is the meridian itself.
 ON_MERIDIAN = 1e-9
@@ -66,9 +66,10 @@ def to_geojson(area: MultiPolygon) -> dict[str, Any]:
     return stored
 
 
-def from_stored(geojson: Json) -> MultiPolygon:
-    """The geometry of an area that `read_area` has already checked."""
-    return _as_multipolygon(shapely.from_geojson(json.dumps(geojson)))
+def from_stored(geojson: Json | str) -> MultiPolygon:
+    """The geometry of an area that `read_area` has already checked, parsed or as text."""
+    text = geojson if isinstance(geojson, str) else json.dumps(geojson)
+    return _as_multipolygon(shapely.from_geojson(text))
 
 
 def vertex_count(area: MultiPolygon) -> int:
@@ -226,8 +227,12 @@ def _split(polygon: Polygon) -> list[Polygon]:
 
 
 def _moved(piece: Polygon, turn: float) -> Polygon:
+    """The piece turned; a corner stays where it was written, to the bit, so that a position on it is inside."""
+
     def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        lon = np.round(points[:, 0] + turn, DECIMALS)
+        lon = points[:, 0] + turn
+        typed = np.round(points[:, 0], DECIMALS) == points[:, 0]
+        lon = np.where(typed, np.round(lon, DECIMALS), lon)
         at_meridian = np.abs(np.abs(lon) - 180) < ON_MERIDIAN
         lon = np.where(at_meridian, np.copysign(180.0, lon), lon)
         return np.column_stack([lon, points[:, 1]])

@@ -124,6 +124,7 @@ def _together(plain: Accepted, taken: list[tuple[int, int, Report]]) -> Accepted
     if not taken:
         return plain
     extra = np.array([report.row for _, _, report in taken], dtype=plain.rows.dtype)
+    extra["station"] = -1  # an index into the stations of the batch that brought it; `reports` has the name
     slot = np.concatenate([plain.slot, [slot for slot, _, _ in taken]])
     at = np.concatenate([plain.at, [at for _, at, _ in taken]])
     order = np.argsort(slot, kind="stable")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import time as clock_of_this_machine
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -47,7 +48,8 @@ from vessels.watch.store import (
 log = structlog.get_logger(__name__)
 
 LIVE = Scope.LIVE
-BATCH = 5_000
+# Larger ones save time where the same vessels come again and again; a killed run loses at most one.
+BATCH = 20_000
 # A replay at N times real time commits about this often, in seconds of our own time.
 REPLAY_STEP = 0.5
 
@@ -157,6 +159,10 @@ class _Run:
         self.pace = pace
         self.progress = progress or (lambda done, total: None)
         self.summary = Summary()
+        self.statics = merged.batch.statics
+        self.static_rows = [static.row for static in self.statics]
+        self._written: set[tuple[int, bytes]] = set()  # vessels with their class
+        self._writing: set[tuple[int, bytes]] = set()
         self._paced_from: tuple[float, int] | None = None  # our clock and event time at the first paced report
         self.scope = self._begin()
         for source in sources:
@@ -245,7 +251,9 @@ class _Run:
         with one_transaction(), connection.cursor() as cursor:
             scope_move(cursor, self.scope, end)
             self._write_vessels(start, end)
-            write_positions(cursor, [logged for logged in outcome.positions if fresh[logged.at]])
+            if outcome.positions is not None:
+                log_now = outcome.positions
+                write_positions(cursor, log_now if fresh.all() else log_now.only(fresh[log_now.at]))
             told = write_events(cursor, outcome.events, now=now)
             notes = Notes(counts=outcome.counts if fresh.any() else {})
             if start == 0:
@@ -253,13 +261,17 @@ class _Run:
             write_notes(cursor, notes, now=now)
             self._write_ordinals(cursor, end)
         self.scope.cursor = end
+        self._written |= self._writing
         self.summary.new_events += len(told)
 
     def _write_vessels(self, start: int, end: int) -> None:
-        statics = [
-            replace(static, row=static.row - start) for static in self.merged.batch.statics if start <= static.row < end
-        ]
-        record_statics(rows=self.rows[start:end], statics=statics)
+        """Vessels and what they say of themselves; a vessel and class already written are not looked at again."""
+        rows = self.rows[start:end]
+        _, firsts = np.unique(rows[["mmsi", "vessel_class"]], return_index=True)
+        new = [i for i in firsts.tolist() if (rows["mmsi"][i], rows["vessel_class"][i]) not in self._written]
+        statics = self.statics[bisect_left(self.static_rows, start) : bisect_left(self.static_rows, end)]
+        record_statics(rows=rows[sorted(new)], statics=statics)
+        self._writing = {(rows["mmsi"][i], rows["vessel_class"][i]) for i in new}
 
     def _write_ordinals(self, cursor: CursorWrapper, end: int) -> None:
         for index, source in enumerate(self.sources):

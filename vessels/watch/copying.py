@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from django.db.backends.utils import CursorWrapper
+from numpy.typing import NDArray
 
 from vessels.watch.events import to_datetime
 
@@ -25,6 +27,27 @@ def copy_rows(cursor: CursorWrapper, table: str, columns: Sequence[str], rows: I
     if lines:
         with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
             copy.write(lines)
+
+
+def copy_columns(cursor: CursorWrapper, table: str, columns: Mapping[str, Iterable[str]]) -> None:
+    """COPY from columns of text that is escaped already: three times as fast as row by row."""
+    lines = "\n".join(map("\t".join, zip(*columns.values(), strict=True)))
+    if lines:
+        with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+            copy.write(lines + "\n")
+
+
+def escaped(text: str | None) -> str:
+    return NULL if text is None else text.translate(_ESCAPES)
+
+
+def times_text(microseconds: NDArray[np.int64]) -> list[str]:
+    """As `time_text`, for a whole column. Without a zone: the session's is UTC."""
+    return np.datetime_as_string(microseconds.astype("M8[us]")).tolist()
+
+
+def numbers_text(values: Iterable[float]) -> list[str]:
+    return [NULL if value != value else repr(value) for value in values]
 
 
 def upsert_rows(

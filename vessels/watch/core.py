@@ -44,12 +44,27 @@ class Counts:
 
 
 @dataclass(slots=True)
-class Logged:
-    """A position for the log. `at` is the batch's report with which it was accepted."""
+class Log:
+    """Positions for the log, late ones too. `at`: the batch's report with which each was accepted."""
 
-    report: Report
-    at: int
-    late: bool = False
+    rows: ReportArray
+    stations: list[str]
+    raw: list[str | None] | None
+    at: Integers
+    late: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def only(self, which: NDArray[np.bool_]) -> Log:
+        places = np.flatnonzero(which)
+        return Log(
+            self.rows[places],
+            [self.stations[i] for i in places.tolist()],
+            None if self.raw is None else [self.raw[i] for i in places.tolist()],
+            self.at[places],
+            self.late[places],
+        )
 
 
 @dataclass(slots=True)
@@ -57,7 +72,7 @@ class Outcome:
     """All that one batch changed."""
 
     events: list[Event] = field(default_factory=list)
-    positions: list[Logged] = field(default_factory=list)
+    positions: Log | None = None
     counts: dict[int, Counts] = field(default_factory=dict)
     gaps: dict[int, list[Gap]] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)  # slots
@@ -131,7 +146,7 @@ class Watch:
         self._tell(outcome, rows, slots, judged)
         self._fire(outcome, self._frontiers(int(rows["time"][-1])), rows)
         self._count(outcome, rows, repeats, judged)
-        self._log(outcome, batch, rows, judged)
+        outcome.positions = _log(batch, rows, judged)
         self._add_distances(outcome.events)
         outcome.events.sort(key=Event.sort_key)
         self.evaluated += len(rows)
@@ -284,14 +299,28 @@ class Watch:
         add("late", rows["feed"][judged.late])
         add("suspects", rows["feed"][judged.held])
 
-    def _log(self, outcome: Outcome, batch: Batch, rows: ReportArray, judged: Judged) -> None:
-        """Positions for the log in the order of acceptance, late ones too."""
-        remember = _rememberer(batch, rows)
-        kept = judged.accepted.reports
-        for k, at in enumerate(judged.accepted.at.tolist()):
-            outcome.positions.append(Logged(kept[k] if k in kept else remember(at), at))
-        outcome.positions += [Logged(remember(at), at, late=True) for at in judged.late]
-        outcome.positions.sort(key=lambda logged: logged.at)
+
+def _log(batch: Batch, rows: ReportArray, judged: Judged) -> Log:
+    """Positions in the order of acceptance."""
+    accepted, late = judged.accepted, np.array(judged.late, dtype=np.int64)
+    at = np.concatenate([accepted.at, late])
+    order = np.argsort(at, kind="stable")
+    table = np.concatenate([accepted.rows, rows[late]])
+    names = np.array([*batch.stations, ""], dtype=object)  # station -1 is the last
+    stations = names[table["station"]].tolist()
+    raw: list[str | None] | None = None if batch.raw is None else [batch.raw[place] for place in at.tolist()]
+    for k, report in accepted.reports.items():  # a suspect's station and sentence may be those of an earlier batch
+        stations[k] = report.station
+        if raw is not None:
+            raw[k] = report.raw
+    is_late = np.arange(len(at)) >= len(accepted.at)
+    return Log(
+        table[order],
+        [stations[i] for i in order.tolist()],
+        None if raw is None else [raw[i] for i in order.tolist()],
+        at[order],
+        is_late[order],
+    )
 
 
 def _rememberer(batch: Batch, rows: ReportArray) -> Callable[[int], Report]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -18,32 +19,24 @@ from django.db.backends.utils import CursorWrapper
 from vessels.geometry.areas import from_stored
 from vessels.models import AreaUse, Scope
 from vessels.quality import REMEMBER_PAYLOADS, Repeats
-from vessels.reports import REPORT, Rejected
+from vessels.reports import Rejected
 from vessels.watch.areas import WatchedArea, WatchedAreas
 from vessels.watch.clock import FeedClock, Gap, restored_clock
-from vessels.watch.copying import copy_rows, interval_text, time_text, upsert_rows
-from vessels.watch.core import Counts, Logged
+from vessels.watch.copying import (
+    NULL,
+    copy_columns,
+    escaped,
+    interval_text,
+    numbers_text,
+    time_text,
+    times_text,
+    upsert_rows,
+)
+from vessels.watch.core import Counts, Log
 from vessels.watch.events import Event, to_microseconds
 
 EVENTS_WAITING = "watchkeeper_events"
 
-_POSITION = (
-    "time",
-    "received_at",
-    "mmsi",
-    "lon",
-    "lat",
-    "speed",
-    "course",
-    "heading",
-    "status",
-    "message_type",
-    "vessel_class",
-    "station",
-    "feed_id",
-    "late",
-    "raw",
-)
 _EVENT = (
     "kind",
     "mmsi",
@@ -107,18 +100,18 @@ def scope_move(cursor: CursorWrapper, scope: ScopeCursor, to: int) -> None:
 
 def watched_areas() -> WatchedAreas:
     """Every area that a rule uses, with what is looked for in it."""
-    uses = AreaUse.objects.filter(area__archived_at__isnull=True).select_related("area").order_by("area_id", "duration")
-    areas: dict[int, Any] = {}
+    uses = AreaUse.objects.filter(area__archived_at__isnull=True).order_by("area_id", "duration")
     missing: dict[int, list[tuple[int, int]]] = {}
-    for use in uses:
-        areas[use.area_id] = use.area
-        if use.duration is not None:
-            microseconds = round(use.duration.total_seconds() * 1_000_000)
-            missing.setdefault(use.area_id, []).append((microseconds, to_microseconds(use.since)))
-    return WatchedAreas(
-        WatchedArea(id, area.version, from_stored(area.geometry), tuple(missing.get(id, ())))
-        for id, area in areas.items()
-    )
+    for area, duration, since in uses.values_list("area_id", "duration", "since"):
+        wanted = missing.setdefault(area, [])
+        if duration is not None:
+            wanted.append((duration // timedelta(microseconds=1), to_microseconds(since)))
+    with connection.cursor() as cursor:  # geometry as text: it goes to GEOS, not through Python's JSON
+        cursor.execute("SELECT id, version, geometry::text FROM vessels_area WHERE id = ANY(%s)", [list(missing)])
+        return WatchedAreas(
+            WatchedArea(id, version, from_stored(geometry), tuple(missing[id]))
+            for id, version, geometry in cursor.fetchall()
+        )
 
 
 def load_clocks(*, interrupted: bool) -> dict[int, FeedClock]:
@@ -163,32 +156,28 @@ def load_repeats(scope: int) -> Repeats:
 # Writing, in the caller's transaction
 
 
-def write_positions(cursor: CursorWrapper, positions: Sequence[Logged]) -> None:
+def write_positions(cursor: CursorWrapper, log: Log | None) -> None:
     """Append to the log, in order of acceptance."""
-    if not positions:
+    if log is None or len(log) == 0:
         return
-    table = np.array([logged.report.row for logged in positions], dtype=REPORT)
-    decimals = (np.round(table[name].astype("f8"), 1).tolist() for name in ("speed", "course", "heading"))
-    columns = [table[name].tolist() for name in ("time", "received_at", "mmsi", "lon", "lat")]
-    columns += [*decimals, *(table[name].tolist() for name in ("status", "message_type", "vessel_class", "feed"))]
-    rows = (
-        (
-            time_text(time),
-            time_text(received),
-            *numbers,
-            None if status < 0 else status,
-            kind,
-            vessel_class.decode(),
-            logged.report.station[:40],
-            feed,
-            logged.late,
-            logged.report.raw,
-        )
-        for logged, (time, received, *numbers, status, kind, vessel_class, feed) in zip(
-            positions, zip(*columns, strict=True), strict=True
-        )
-    )
-    copy_rows(cursor, "vessels_position", _POSITION, rows)
+    rows = log.rows
+    decimals = {name: np.round(rows[name].astype("f8"), 1).tolist() for name in ("speed", "course", "heading")}
+    columns = {
+        "time": times_text(rows["time"]),
+        "received_at": times_text(rows["received_at"]),
+        "mmsi": map(str, rows["mmsi"].tolist()),
+        "lon": map(repr, rows["lon"].tolist()),
+        "lat": map(repr, rows["lat"].tolist()),
+        **{name: numbers_text(values) for name, values in decimals.items()},
+        "status": [NULL if status < 0 else str(status) for status in rows["status"].tolist()],
+        "message_type": map(str, rows["message_type"].tolist()),
+        "vessel_class": map(bytes.decode, rows["vessel_class"].tolist()),
+        "station": [escaped(name[:40]) for name in log.stations],
+        "feed_id": map(str, rows["feed"].tolist()),
+        "late": ["t" if late else "f" for late in log.late.tolist()],
+        "raw": [NULL] * len(log) if log.raw is None else map(escaped, log.raw),
+    }
+    copy_columns(cursor, "vessels_position", columns)
 
 
 def write_events(cursor: CursorWrapper, events: Sequence[Event], *, now: int) -> list[str]:

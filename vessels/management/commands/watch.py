@@ -24,7 +24,7 @@ from tqdm import tqdm
 from vessels.feeds import SourceError, is_bounded, parse_source, read_bounded, sha256_of
 from vessels.feeds.sources import BoundedSource as BoundedText
 from vessels.models import BoundedSource, Feed
-from vessels.watch.bounded import Pace, ReadSource, Summary, run_bounded
+from vessels.watch.bounded import BATCH, Pace, ReadSource, Summary, run_bounded
 from vessels.watch.listening import Listening, now_microseconds, utc_now
 from vessels.watch.live import Totals, active_feeds
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         parser.add_argument("--speed", type=positive, metavar="N", help="Replay files at N times real time.")
         parser.add_argument("--start", type=moment, metavar="TIME", help="Time of a file whose reports have none.")
         parser.add_argument("--keep-raw", action="store_true", help="Keep the raw sentences with the positions.")
-        parser.add_argument("--batch-size", type=int, default=5_000, help="Reports per transaction (files).")
+        parser.add_argument("--batch-size", type=int, default=BATCH, help="Reports per transaction (files).")
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = threading.Event()
