@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,7 +25,8 @@ from config.postgres_account import Account
 NAME = "watchkeeper"  # of the superuser and of the database
 MAJOR = "18"  # what `pginstall18` can read
 PORT = 5432  # only part of the socket's name: nothing listens on the network
-LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432.lock")  # sun_path of unix(7), 108 bytes with its zero
+LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432")  # sun_path of unix(7): 108 bytes with its zero
+SHORT_FOLDER = Path("/tmp")  # noqa: S108 - owner and mode of our folder in it are checked
 START_SECONDS, STOP_SECONDS = 60.0, 20.0
 LOG_BYTES = 10_000_000
 
@@ -81,6 +83,9 @@ class PostgresServer:
             except subprocess.TimeoutExpired:
                 continue
         self.process = None
+        if Path(self.sockets).parent == SHORT_FOLDER:
+            with suppress(OSError):  # not empty after a kill: the next start uses it again
+                Path(self.sockets).rmdir()
 
     def has_ended(self) -> bool:
         return self.process is None or self.process.poll() is not None
@@ -212,7 +217,7 @@ def _socket_folder(account: Account) -> str:
         chosen = beside
     else:
         digest = hashlib.sha256(os.fsencode(account.folder)).hexdigest()[:12]
-        chosen = Path("/tmp") / f"watchkeeper-{account.uid}-{digest}"  # noqa: S108 - owner and mode are checked
+        chosen = SHORT_FOLDER / f"watchkeeper-{account.uid}-{digest}"
     try:
         chosen.mkdir(mode=0o700)
         os.chown(chosen, account.uid, account.gid)

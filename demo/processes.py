@@ -96,8 +96,8 @@ class Child:
     def _pass_on(self, process: subprocess.Popen[bytes]) -> None:
         """Everything to the log; what is worth a look to the screen too."""
         assert process.stdout is not None
-        with self.log.open("ab") as log:
-            for line in process.stdout:
+        with self.log.open("ab") as log, process.stdout as lines:
+            for line in lines:
                 log.write(line)
                 log.flush()
                 if shown := worth_showing(line.decode(errors="replace").rstrip()):

@@ -134,6 +134,7 @@ class Demo:
     def _environment(self) -> dict[str, str]:
         metrics = self.folder / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)
+        (self.folder.parent / "static").mkdir(exist_ok=True)  # empty: the web server finds the files themselves
         environment = dict(os.environ)
         environment.setdefault("PUBLIC_URL", f"http://localhost:{self.ports.web}")
         environment.setdefault("ENVIRONMENT", "demo")

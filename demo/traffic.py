@@ -149,7 +149,7 @@ _FLAGS = (512, 503, 477, 538, 636, 352, 563, 431)  # country digits of the MMSI
 
 def special_ships() -> list[Ship]:
     """The ships that the demo's rules are about."""
-    dark = Silence(period=300.0, start=5.0, end=200.0)
+    dark = Silence(period=300.0, start=30.0, end=200.0)
     return [
         Ship(
             512009001, "RANGI EXPLORER", "ZMRE", 90, 72, DATE_LINE, 21.0, ahead=0.62, imo=imo_number(970101),
