@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
+from alerting.cycle.queue import senders_wake
 from alerting.messages import message_new
 from alerting.models import (
     RETRYABLE_STATES,
@@ -37,6 +38,7 @@ def notification_retry(*, notification: Notification, by: User, at: datetime) ->
     row, message = _locked(notification)
     if row.state not in RETRYABLE_STATES:
         raise OperationRefused(f"it is {row.state}; only what failed, went stale or was cancelled can be retried")
+    from_state = row.state
     if message is None:
         _retry_unattached(row, at=at)
     elif message.state in RETRYABLE_STATES:
@@ -46,7 +48,8 @@ def notification_retry(*, notification: Notification, by: User, at: datetime) ->
         )
     else:
         raise OperationRefused(f"its message is {message.state} already")
-    _record(row, OperatorAction.Action.RETRY, by=by, at=at, to_state=State.PENDING)
+    _record(row, OperatorAction.Action.RETRY, by=by, at=at, from_state=from_state, to_state=State.PENDING)
+    senders_wake(row.cadence)
 
 
 @transaction.atomic
@@ -63,7 +66,7 @@ def notification_cancel(*, notification: Notification, by: User, at: datetime) -
             raise OperationRefused("it is part of a digest that is fixed; cancel the other parts with it")
         message.state, message.reason = State.CANCELLED, reason
         message.save(update_fields=["state", "reason"])
-    _record(row, OperatorAction.Action.CANCEL, by=by, at=at, to_state=State.CANCELLED)
+    _record(row, OperatorAction.Action.CANCEL, by=by, at=at, from_state=row.state, to_state=State.CANCELLED)
     row.state, row.reason = State.CANCELLED, reason
     row.save(update_fields=["state", "reason"])
 
@@ -78,7 +81,7 @@ def notification_mark_handled(*, notification: Notification, by: User, at: datet
         raise OperationRefused(f"{row.handled_by} handled it already")
     row.handled_by, row.handled_at = by, at
     row.save(update_fields=["handled_by", "handled_at"])
-    _record(row, OperatorAction.Action.MARK_HANDLED, by=by, at=at, to_state=row.state)
+    _record(row, OperatorAction.Action.MARK_HANDLED, by=by, at=at, from_state=row.state, to_state=row.state)
 
 
 def _locked(notification: Notification) -> tuple[Notification, Message | None]:
@@ -103,21 +106,24 @@ def _retry_message(message: Message, *, at: datetime) -> None:
 def _retry_unattached(row: Notification, *, at: datetime) -> None:
     """It never had a message: a realtime one gets one now, a digest's waits for the next window's cycle."""
     row.state, row.reason, row.due_at, row.handled_by, row.handled_at = State.PENDING, "", at, None, None
+    row.summary = None
     if row.cadence == Cadence.REALTIME:
         row.message = message_new(
             organisation_id=row.organisation_id, channel=row.channel, kind=MessageKind.REALTIME, due_at=at, now=at
         )
         row.message.save()
-    row.save(update_fields=["state", "reason", "due_at", "handled_by", "handled_at", "message"])
+    row.save(update_fields=["state", "reason", "due_at", "handled_by", "handled_at", "message", "summary"])
 
 
-def _record(row: Notification, action: OperatorAction.Action, *, by: User, at: datetime, to_state: str) -> None:
+def _record(
+    row: Notification, action: OperatorAction.Action, *, by: User, at: datetime, from_state: str, to_state: str
+) -> None:
     OperatorAction.objects.create(
         action=action,
         notification=row,
         message_id=row.message_id,
         by=by,
         at=at,
-        from_state=row.state,
+        from_state=from_state,
         to_state=to_state,
     )

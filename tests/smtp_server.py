@@ -163,7 +163,7 @@ def password_check(user: str, password: str) -> Callable[..., AuthResult]:
 
     def check(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         expected = isinstance(data, LoginPassword) and (data.login, data.password) == (user.encode(), password.encode())
-        return AuthResult(success=expected)
+        return AuthResult(success=expected, handled=False)
 
     return check
 

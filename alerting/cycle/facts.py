@@ -14,6 +14,7 @@ from alerting.cycle.recheck import Checked
 from alerting.models import Notification, Subscription
 from alerting.rendering import facts
 from vessels import models as vessels
+from vessels.mid import country_name, flag_of
 
 # ITU-R M.1371-5, message 1, navigational status.
 STATUS_WORDS = {
@@ -122,18 +123,13 @@ def evidence_position(evidence: dict[str, Any]) -> dict[str, Any]:
 
 def vessel_of(event: vessels.Event, row: vessels.Vessel | None) -> facts.Vessel:
     if row is None:
-        return facts.Vessel(mmsi=event.mmsi)
+        return facts.Vessel(mmsi=event.mmsi, flag=country_name(flag_of(event.mmsi) or ""))
     return facts.Vessel(
         mmsi=event.mmsi,
         name=row.name or None,
         imo=row.imo,
-        flag=country_in_words(row.flag),
+        flag=country_name(row.flag),
         call_sign=row.call_sign or None,
         ship_type=type_in_words(row.ship_type),
         length_m=None if row.length_m is None else round(row.length_m),
     )
-
-
-def country_in_words(flag: str) -> str | None:
-    """The country of an ISO 3166 code; the code itself where it is not known."""
-    return flag or None

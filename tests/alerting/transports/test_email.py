@@ -1,0 +1,217 @@
+"""Mails over a real connection: their bytes, the ways to secure it, and what goes wrong with it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alerting.models import ErrorKind
+from alerting.transports import Outgoing, TransportError, transport_for
+from alerting.transports.email import EmailTransport, SmtpSettings
+from alerting.transports.email.mime import mail_bytes, sender_address
+from tests.smtp_server import SmtpServer, password_check
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def outgoing(**changes: Any) -> Outgoing:
+    return Outgoing(
+        **{
+            "message_id": "<abc@watch.example>",
+            "address": "ana@moana.example",
+            "subject": "Vessel Endeavour has entered area Gulf",
+            "text": "one\n.two\n\nthree – ō",
+            "html": "<p>one</p>",
+            "unsubscribe_url": "https://watch.example/unsubscribe/x/",
+            "at": NOW,
+        }
+        | changes
+    )
+
+
+@pytest.fixture
+def server() -> Iterator[SmtpServer]:
+    running = SmtpServer().start()
+    yield running
+    running.stop()
+
+
+def mailer(server: SmtpServer, **changes: Any) -> EmailTransport:
+    options = {"host": "127.0.0.1", "port": server.port, "timeout": 5.0} | changes
+    context = options.pop("tls_context", ssl.create_default_context)
+    return EmailTransport(SmtpSettings(**options), tls_context=context)
+
+
+def soon(seconds: float = 10) -> float:
+    return time.monotonic() + seconds
+
+
+def test_many_mails_share_one_connection_and_arrive_unchanged(server: SmtpServer) -> None:
+    transport = mailer(server)
+    for number in range(5):
+        assert transport.send(outgoing(message_id=f"<{number}@w>"), deadline=soon()).startswith("250")
+    transport.close()
+
+    assert server.connections == 1
+    mail = server.mails[0]
+    assert mail.text.replace("\r\n", "\n").rstrip("\n") == "one\n.two\n\nthree – ō"
+    assert mail.parsed["Date"].datetime == NOW
+    assert mail.parsed["List-Unsubscribe"] == "<https://watch.example/unsubscribe/x/>"
+    assert mail.parsed["From"].addresses[0].display_name == "Watchkeeper"
+
+
+@pytest.mark.parametrize("field", ["subject", "message_id", "unsubscribe_url"])
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\x00", "\u2028", "\x85"])
+def test_no_text_can_add_a_header(field: str, end: str) -> None:
+    hostile = outgoing(**{field: f"x{end}Bcc: thief@example.org{end}{end}body"})
+
+    content = mail_bytes(hostile, sender=sender_address("Watchkeeper <w@localhost>"))
+
+    head = content.split(b"\r\n\r\n")[0]
+    assert not any(line.lower().startswith(b"bcc") for line in head.replace(b"\r", b"\n").split(b"\n"))
+
+
+@pytest.mark.parametrize("address", ["a@b.c\nBcc: x@y.z", "", "nobody", "a@b.c, d@e.f", "a b@c.d", "ä@b.c"])
+def test_what_is_not_one_address_is_refused_for_good(address: str, server: SmtpServer) -> None:
+    with pytest.raises(TransportError) as caught:
+        mailer(server).send(outgoing(address=address), deadline=soon())
+
+    assert caught.value.kind == ErrorKind.PERMANENT
+    assert not server.mails
+
+
+def test_a_refused_recipient_costs_the_next_mail_nothing(server: SmtpServer) -> None:
+    server.rcpt_answers["bad@moana.example"] = "550 5.1.1 no such user"
+    transport = mailer(server)
+
+    with pytest.raises(TransportError) as caught:
+        transport.send(outgoing(address="bad@moana.example"), deadline=soon())
+    transport.send(outgoing(), deadline=soon())
+    transport.close()
+
+    assert caught.value.bounced
+    assert caught.value.answer == "550 5.1.1 no such user"
+    assert (len(server.mails), server.connections) == (1, 1)
+
+
+def test_a_connection_lost_after_data_is_unknown_and_opened_again(server: SmtpServer) -> None:
+    server.drop_after_data["ana@moana.example"] = 1
+    transport = mailer(server)
+
+    with pytest.raises(TransportError) as caught:
+        transport.send(outgoing(), deadline=soon())
+    transport.send(outgoing(), deadline=soon())
+    transport.close()
+
+    assert (caught.value.unknown, caught.value.kind) == (True, ErrorKind.TRANSIENT)
+    assert not caught.value.whole_kind
+    assert list(server.message_ids().values()) == [2]
+
+
+def test_a_server_that_trickles_is_cut_off_at_the_deadline() -> None:
+    """Each read succeeds, so smtplib's own time-out never fires."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def trickle() -> None:
+        client, _ = listener.accept()
+        try:
+            while True:
+                client.send(b"2")
+                time.sleep(0.2)
+        except OSError:
+            client.close()
+
+    threading.Thread(target=trickle, daemon=True).start()
+    transport = EmailTransport(SmtpSettings(host="127.0.0.1", port=listener.getsockname()[1], timeout=5))
+
+    began = time.monotonic()
+    with pytest.raises(TransportError) as caught:
+        transport.send(outgoing(), deadline=soon(1))
+    listener.close()
+    transport.close()
+
+    assert time.monotonic() - began < 2.5
+    assert caught.value.kind == ErrorKind.TRANSIENT
+
+
+def test_a_refused_connection_waits_and_an_unknown_host_wants_mending() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    with pytest.raises(TransportError) as refused:
+        EmailTransport(SmtpSettings(host="127.0.0.1", port=port)).send(outgoing(), deadline=soon())
+    with pytest.raises(TransportError) as unknown:
+        EmailTransport(SmtpSettings(host="mail.invalid", port=25)).send(outgoing(), deadline=soon())
+
+    assert (refused.value.kind, refused.value.whole_kind) == (ErrorKind.TRANSIENT, True)
+    assert unknown.value.whole_kind
+    assert unknown.value.kind == ErrorKind.CONFIGURATION
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {key} -out {cert} -days 2"
+        " -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1",
+        shell=True,
+        check=True,
+        capture_output=True,
+    )
+    return key, cert
+
+
+def tls_server_context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate[1], certificate[0])
+    return context
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_a_secured_connection_with_a_password(tls: str, certificate: tuple[Path, Path]) -> None:
+    context = tls_server_context(certificate)
+    options: dict[str, Any] = {"authenticator": password_check("watch", "hush"), "auth_required": True}
+    if tls == "starttls":
+        options |= {"tls_context": context, "require_starttls": True}
+    else:
+        options |= {"auth_require_tls": False}
+    server = SmtpServer(options=options, implicit_tls=context if tls == "implicit" else None).start()
+    trusting = {"tls": tls, "tls_context": lambda: ssl.create_default_context(cafile=str(certificate[1]))}
+
+    good = mailer(server, user="watch", password="hush", **trusting)
+    answer = good.send(outgoing(), deadline=soon())
+    good.close()
+    with pytest.raises(TransportError) as wrong_password:
+        mailer(server, user="watch", password="wrong", **trusting).send(outgoing(), deadline=soon())
+    with pytest.raises(TransportError) as not_trusted:
+        mailer(server, user="watch", password="hush", tls=tls).send(outgoing(), deadline=soon())
+    server.stop()
+
+    assert answer.startswith("250")
+    for caught in (wrong_password, not_trusted):
+        assert (caught.value.kind, caught.value.whole_kind) == (ErrorKind.CONFIGURATION, True)
+
+
+def test_starttls_is_never_left_out_in_silence(server: SmtpServer) -> None:
+    with pytest.raises(TransportError) as caught:
+        mailer(server, tls="starttls").send(outgoing(), deadline=soon())
+
+    assert caught.value.kind == ErrorKind.CONFIGURATION
+    assert not server.mails
+
+
+def test_a_kind_that_nothing_carries_fails_with_a_clear_reason() -> None:
+    with pytest.raises(TransportError, match="cannot send to channels of the kind 'webhook'") as caught:
+        transport_for("webhook").send(outgoing(), deadline=soon())
+
+    assert caught.value.kind == ErrorKind.PERMANENT

@@ -1,0 +1,56 @@
+"""A user's own Slack webhook."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from alerting.models import ErrorKind
+from alerting.transports import Outgoing, TransportError
+from alerting.transports.slack import SlackTransport
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def send(address: str, text: str = "entered", seconds: float = 5) -> str:
+    message = Outgoing(
+        message_id="<a@b>", address=address, subject="Alert", text=text, html="", unsubscribe_url="", at=NOW
+    )
+    return SlackTransport().send(message, deadline=time.monotonic() + seconds)
+
+
+def test_slack_accepts_and_sees_no_markup_from_outside(slack_server: Any) -> None:
+    answer = send(slack_server.url, "Vessel <!channel> & <https://evil.example|click>")
+
+    assert answer.startswith("200")
+    told = slack_server.requests[0]["blocks"][0]["text"]["text"]
+    assert told == "Vessel &lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "bounced"),
+    [
+        ("ratelimited", ErrorKind.TRANSIENT, False),
+        ("error", ErrorKind.TRANSIENT, False),
+        ("gone", ErrorKind.PERMANENT, True),
+    ],
+)
+def test_other_answers_have_their_kind(slack_server: Any, answer: str, kind: ErrorKind, bounced: bool) -> None:
+    slack_server.answer = answer
+
+    with pytest.raises(TransportError) as caught:
+        send(slack_server.url)
+
+    assert (caught.value.kind, caught.value.bounced, caught.value.whole_kind) == (kind, bounced, False)
+
+
+def test_a_webhook_that_does_not_answer_is_unknown(slack_server: Any) -> None:
+    slack_server.answer = "hang"
+
+    with pytest.raises(TransportError) as caught:
+        send(slack_server.url, seconds=1)
+
+    assert (caught.value.kind, caught.value.unknown) == (ErrorKind.TRANSIENT, True)
