@@ -5,12 +5,12 @@ Refused whole (no row comes of it):
     bad_checksum     the sentence's or its tag block's checksum does not fit
     other_sentence   well-formed NMEA that is not AIS (GPS, weather, …)
     incomplete       a message of several sentences of which one never came
-    truncated        a message too short for the fields that its type has
+    truncated        a message that ends before its MMSI or in the middle of its place
     bad_mmsi         a number that is no MMSI
     bad_time         a time that cannot be read
     no_time          a sentence of a file before any time, without `--start`
     from_the_future  more than ten minutes ahead of our clock (live only)
-    bad_row          a row with too few columns
+    bad_row          a row with too few columns, or whose longitude or latitude is no number
     bad_file         the rest of a file that cannot be decompressed or read
     not_a_vessel:…   `coast_station`, `sar_aircraft`, `sart`, `man_overboard`, `epirb`, `locating_device`,
                      `aid_to_navigation`, `base_station`
