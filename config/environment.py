@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PostgresDsn, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    Field,
+    PostgresDsn,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -102,6 +111,17 @@ class Environment(BaseSettings):
             raise ValueError(f"{unknown[0]!r} is no part; the parts are {', '.join(known)}")
         return value
 
+    @model_validator(mode="after")
+    def _lease_outlasts_a_send(self) -> Self:
+        if self.lease_seconds < 2 * self.send_deadline_seconds:
+            raise PydanticCustomError(
+                "lease_too_short",
+                "LEASE_SECONDS ({lease}) must be at least twice SEND_DEADLINE_SECONDS ({deadline}), "
+                "else no message could be sent before others take it",
+                {"lease": self.lease_seconds, "deadline": self.send_deadline_seconds},
+            )
+        return self
+
     @field_validator("secret_key")
     @classmethod
     def _key_is_long(cls, value: SecretStr | None) -> SecretStr | None:
@@ -151,6 +171,9 @@ def read_environment() -> Environment:
 def _explain(fault: ValidationError) -> str:
     lines = ["Wrong settings in the environment:"]
     for error in fault.errors():
+        if not error["loc"]:  # of several variables together: the message names them
+            lines.append(f"  {error['msg']}")
+            continue
         name = str(error["loc"][0]).upper()
         secret = "secret" in str(Environment.model_fields[name.lower()].annotation).lower()
         shown = "(not shown)" if secret else repr(error["input"])

@@ -226,6 +226,8 @@ KEEP_RAW = ENV.keep_raw
 
 # django-q2 runs the cycles that ticks ask for; the values and why: docs/architecture.md.
 # `worker CADENCE` sets the cluster's name before it starts.
+# A cycle may begin its last message half-way through its time.
+_CYCLE_SECONDS = max(60, round(2 * SEND_DEADLINE_SECONDS))
 Q_CLUSTER: dict[str, Any] = {
     "name": "housekeeping",
     "orm": "default",
@@ -233,8 +235,9 @@ Q_CLUSTER: dict[str, Any] = {
     "queue_limit": 1,
     "bulk": 1,
     "poll": 0.2,
-    "timeout": 60,
-    "retry": 200,
+    "timeout": _CYCLE_SECONDS,
+    # more than timeout × (1 + ceil((queue_limit + 1) / workers)), else what waits runs twice
+    "retry": 3 * _CYCLE_SECONDS + 20,
     "max_attempts": 1,
     "ack_failures": True,
     "save_limit": -1,
