@@ -31,11 +31,18 @@ def record_statics(*, rows: ReportArray, statics: Sequence[StaticReport]) -> Non
     locked in the order of MMSIs, so that two watches do not block each other for ever.
     """
     heard = _heard(rows)
-    known = dict(Vessel.objects.filter(mmsi__in=list(heard)).values_list("mmsi", "vessel_class"))
+    known = _known_classes(list(heard))
     _create([h for mmsi, h in heard.items() if mmsi not in known])
     _learn_class([h for mmsi, h in heard.items() if h.vessel_class and known.get(mmsi) == ""])
     if statics:
         _join(statics)
+
+
+def _known_classes(mmsis: list[int]) -> dict[int, str]:
+    """The class of each vessel that has a row. One array: thousands of parameters cost more than the query."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT mmsi, vessel_class FROM vessels_vessel WHERE mmsi = ANY(%s)", [mmsis])
+        return dict(cursor.fetchall())
 
 
 @dataclass(frozen=True, slots=True)
