@@ -29,7 +29,7 @@ STYLE = """
 body { margin: 0 auto; padding: 1rem; max-width: 60rem; font: 1rem/1.5 system-ui, sans-serif;
   background: light-dark(#f2f5f7, #0f171e); color: light-dark(#15202a, #e7edf2) }
 h1 { font-size: 1.25rem; overflow-wrap: anywhere } a { color: var(--link) }
-.soft { color: var(--soft); font-size: .875rem }
+.soft { color: var(--soft); font-size: .875rem; overflow-wrap: anywhere }
 .card { display: block; background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
   padding: .75rem 1rem; margin: .5rem 0; text-decoration: none; overflow-wrap: anywhere }
 .card strong { display: block; color: var(--link) }

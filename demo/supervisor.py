@@ -271,7 +271,7 @@ class Demo:
             ("as operator", f"{operator.EMAIL}   password {operator.PASSWORD}"),
             ("", ""),
             ("look at", "the map: RANGI EXPLORER crosses 180° into the 400 nmi zone within a minute,"),
-            ("", "MATANGI goes silent in Cook Strait and is missed after a minute"),
+            ("", "MATANGI goes silent in Cook Strait and is missed a minute later"),
             ("then", f"admin > Notifications: one to {REFUSED} failed. Let its mail"),
             ("", "in on the mail page, then retry it in the admin"),
             ("logs", f"{self.folder / 'logs'}"),

@@ -120,11 +120,11 @@ COOK_STRAIT = Track(
 )
 NARROWS = Track(((174.420, -41.480), (174.560, -41.330), (174.480, -41.100), (174.350, -40.850)))
 PATROL = Track(((174.600, -41.330), (174.540, -41.300), (174.480, -41.300)))
-HELSINGOR = Track(((12.620, 56.033), (12.650, 56.040), (12.686, 56.042)))
-SOUND = Track(
-    ((12.700, 55.450), (12.780, 55.600), (12.700, 55.800), (12.640, 56.000), (12.560, 56.110), (12.300, 56.230))
-)
-DROGDEN = Track(((12.710, 55.500), (12.705, 55.560), (12.660, 55.660), (12.640, 55.720)))
+NORTHLAND = Track(((173.20, -34.25), (174.30, -35.10), (174.75, -35.75), (175.10, -36.10)))
+BAY_OF_PLENTY = Track(((176.25, -37.55), (176.80, -37.20), (178.30, -37.30), (178.85, -37.75), (178.60, -39.00)))
+TASMAN = Track(((164.50, -37.50), (170.00, -39.40), (172.60, -40.20), (173.90, -40.45), (174.40, -40.90)))
+CANTERBURY = Track(((174.70, -41.75), (174.20, -42.60), (173.30, -43.50)))
+CHATHAM_RUN = Track(((174.75, -41.80), (178.50, -43.00), (-177.20, -43.90)))
 # The zone's edge (demo/zone.py) crosses 180° at 22°51.0′ S, going north to the east. This line runs due east
 # through that point, so that the ship comes into the zone just where it crosses 180°.
 EDGE = -22.84986
@@ -132,18 +132,6 @@ DATE_LINE = Track(((179.984, EDGE), (-179.984, EDGE)))
 
 _NAMES_FIRST = ("Kahu", "Toroa", "Korimako", "Matuku", "Tieke", "Huia", "Kereru", "Weka", "Pukeko", "Tarapunga")
 _NAMES_LAST = ("Rising", "Trader", "Horizon", "Venture", "Spirit", "Pioneer", "Grace", "Harmony", "Fortune", "Star")
-_NORDIC = (
-    "Havfruen",
-    "Strandvejen",
-    "Solsiden",
-    "Nordlys",
-    "Vestavind",
-    "Kullen",
-    "Skarven",
-    "Terna",
-    "Alken",
-    "Lommen",
-)
 _FLAGS = (512, 503, 477, 538, 636, 352, 563, 431)  # country digits of the MMSI
 
 
@@ -187,34 +175,30 @@ def _ferries() -> list[Ship]:
         )
         for number, name in enumerate(("STRAIT LINK", "STRAIT PASSAGE", "STRAIT RUNNER"), 1)
     ]  # fmt: skip
-    sound = [
-        Ship(
-            (219012000 if number % 2 else 265012000) + number, name, f"OX{number}", 60, 111, HELSINGOR, 14.0,
-            ahead=number * 2 * HELSINGOR.length / 4, imo=imo_number(970130 + number), destination="HELSINGBORG",
-        )
-        for number, name in enumerate(("KRONEN", "SUNDPILEN", "AURORA II", "KARNAN"), 1)
-    ]  # fmt: skip
-    return harbour + strait + sound
+    return harbour + strait
 
 
 def _coasters(draw: random.Random) -> list[Ship]:
     """Cargo ships and tankers on the sea lanes."""
-    lanes: Sequence[tuple[Track, tuple[str, ...], int]] = (
-        (COLVILLE, _NAMES_FIRST, 6),
-        (RANGITOTO, _NAMES_FIRST, 4),
-        (NARROWS, _NAMES_FIRST, 5),
-        (SOUND, _NORDIC, 9),
-        (DROGDEN, _NORDIC, 4),
+    lanes: Sequence[tuple[Track, int]] = (
+        (COLVILLE, 6),
+        (RANGITOTO, 5),
+        (NARROWS, 5),
+        (NORTHLAND, 4),
+        (BAY_OF_PLENTY, 4),
+        (TASMAN, 4),
+        (CANTERBURY, 4),
+        (CHATHAM_RUN, 3),
     )
     ships: list[Ship] = []
-    for lane, names, many in lanes:
+    for lane, many in lanes:
         for _ in range(many):
             number = len(ships)
-            flag = draw.choice((219, 265, 230, 257) if names is _NORDIC else _FLAGS)
+            flag = draw.choice(_FLAGS)
             ships.append(
                 Ship(
                     flag * 1_000_000 + 20_000 + number,
-                    f"{draw.choice(names)} {draw.choice(_NAMES_LAST)}".upper(),
+                    f"{draw.choice(_NAMES_FIRST)} {draw.choice(_NAMES_LAST)}".upper(),
                     f"K{number:03d}",
                     draw.choice((70, 70, 71, 79, 80, 84)),
                     draw.randrange(89, 290),
@@ -222,7 +206,7 @@ def _coasters(draw: random.Random) -> list[Ship]:
                     round(draw.uniform(9.0, 18.5), 1),
                     ahead=draw.uniform(0, 2 * lane.length),
                     imo=imo_number(971000 + number),
-                    destination=draw.choice(("NZAKL", "NZTRG", "NZWLG", "SEGOT", "DKCPH", "PLGDN")),
+                    destination=draw.choice(("NZAKL", "NZTRG", "NZWLG", "NZLYT", "NZNPE", "AUSYD")),
                 )
             )
     return ships

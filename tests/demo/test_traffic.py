@@ -135,11 +135,12 @@ def test_static_messages_decode_to_what_the_ship_is() -> None:
 
     assert len(lines) == 2
     assert (message["shipname"], message["imo"], message["ship_type"]) == ("STRAIT LINK", ferry.imo, 60)
-    assert message["to_bow"] + message["to_stern"] == ferry.length
+    assert (message["to_bow"], message["to_stern"]) == (90, 91)
+    assert ferry.length == 181
 
 
 def test_each_sentence_carries_its_time() -> None:
-    (line,) = position_sentences(ship_named("KRONEN"), 90.0, BEGAN, 0)
+    (line,) = position_sentences(ship_named("STRAIT RUNNER"), 90.0, BEGAN, 0)
 
     assert f",c:{int(BEGAN.timestamp()) + 90}*" in line
 
