@@ -109,7 +109,7 @@ def detail(request: MemberRequest, pk: int) -> HttpResponse:
     context = {
         "notification": notification,
         "told": event_told(notification.event, request.user),
-        "sections": sections,
+        "details": {section.title.lower(): section.rows for section in sections},
         "notes": notes,
         "state_words": STATE_WORDS[notification.state],
         "message": message,

@@ -18,7 +18,7 @@ from vessels.models import Area, Event, EventKind, Membership, Scope, Vessel, Ve
 Box = tuple[float, float, float, float]  # west, south, east, north; west > east crosses ±180
 
 MOST_VESSELS = 3000  # on one map
-MOST_INSIDE = 50  # named of one area
+MOST_INSIDE = 25  # named of one area
 LAST_EVENTS = 15
 SHOWN_FOR = timedelta(hours=24)  # behind the newest hearing
 SILENCES_SHOWN_FOR = timedelta(days=7)

@@ -13,7 +13,7 @@ from vessels.models import EventKind
 _WHEN = {
     EventKind.ENTERED: "enters",
     EventKind.EXITED: "leaves",
-    EventKind.APPEARED: "is heard for the first time, inside",
+    EventKind.APPEARED: "is heard inside for the first time",
     EventKind.MISSING: "stops reporting",
     EventKind.RESUMED: "reports again",
 }
@@ -38,7 +38,7 @@ def _when(rule: AlertRule) -> str:
     told = [_WHEN[kind] for kind in EventKind if kind in rule.kinds]
     if EventKind.MISSING in rule.kinds and rule.missing_for is not None:
         told[told.index(_WHEN[EventKind.MISSING])] += f" for over {duration_in_words(rule.missing_for)}"
-    return f"When a vessel {_or(told)}"
+    return f"A vessel {_or(told)}"
 
 
 def _vessels(rule: AlertRule) -> str:

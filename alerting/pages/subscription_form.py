@@ -13,7 +13,7 @@ from accounts.models import Channel, User
 from alerting.models import AlertRule, Cadence, Subscription
 from alerting.subscriptions import next_due
 
-_CADENCES = {"realtime": "At once", "daily": "Once a day, together", "weekly": "Once a week, together"}
+_CADENCES = {"realtime": "At once", "daily": "Daily digest", "weekly": "Weekly digest"}
 _STEP = 30  # minutes between the times of day that are offered
 
 

@@ -64,6 +64,18 @@ function vesselLabel(vessel) {
 
 // The ground -----------------------------------------------------------------------------------------------
 
+// A ring that jumps from one side of ±180 to the other goes on beyond it instead.
+function unwrapped(ring) {
+  let turn = 0;
+  const moved = ring.map(([lon, lat], at) => {
+    const before = ring[at - 1];
+    const alongPole = before && lat < -89 && before[1] < -89;
+    if (before && !alongPole && Math.abs(lon - before[0]) > 180) turn += lon > before[0] ? -360 : 360;
+    return [lon + turn, lat];
+  });
+  return turn === 0 ? moved : ring; // one that does not close goes around a pole
+}
+
 // The seam at ±180, along which the data's polygons are cut, is no coast.
 function withoutSeam(ring) {
   const lines = [[]];
@@ -82,7 +94,7 @@ async function addLand(map) {
   const topology = await (await fetch(LAND)).json();
   const land = window.topojson.feature(topology, topology.objects.land);
   const polygons = (land.features ?? [land]).flatMap(({ geometry }) =>
-    geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates);
+    geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates).map((rings) => rings.map(unwrapped));
   const coasts = polygons.flatMap((rings) => rings.flatMap(withoutSeam));
   const shared = { pane: "ground", renderer: L.canvas({ pane: "ground", padding: 0.3 }), interactive: false, smoothFactor: 1 };
   for (const copy of COPIES) {
