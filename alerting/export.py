@@ -36,7 +36,9 @@ class Selection:
 
 def event_rows(selection: Selection) -> Iterator[Row]:
     """Events in the order in which they occurred; `since` and `until` are times of occurrence."""
-    events = Event.objects.select_related("area").order_by("occurred_at", "mmsi", "area_id", "kind", "id")
+    # never the areas' geometries: tens of thousands of corners for each event
+    events = Event.objects.select_related("area").defer("area__geometry")
+    events = events.order_by("occurred_at", "mmsi", "area_id", "kind", "id")
     if selection.organisation is not None:
         events = events.filter(area__organisation=selection.organisation)
     events = _between(events, "occurred_at", selection)
@@ -58,9 +60,13 @@ def event_rows(selection: Selection) -> Iterator[Row]:
 
 def notification_rows(selection: Selection) -> Iterator[Row]:
     """Notifications in the order in which they were made; `since` and `until` are times of making."""
-    notifications = Notification.objects.select_related(
-        "organisation", "subscription__user", "subscription__rule", "channel", "event__area", "message"
-    ).order_by("created_at", "id")
+    notifications = (
+        Notification.objects.select_related(
+            "organisation", "subscription__user", "subscription__rule", "channel", "event__area", "message"
+        )
+        .defer("event__area__geometry")
+        .order_by("created_at", "id")
+    )
     if selection.organisation is not None:
         notifications = notifications.filter(organisation=selection.organisation)
     notifications = _between(notifications, "created_at", selection)
