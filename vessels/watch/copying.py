@@ -43,7 +43,8 @@ def escaped(text: str | None) -> str:
 
 def times_text(microseconds: NDArray[np.int64]) -> list[str]:
     """As `time_text`, for a whole column. Without a zone: the session's is UTC."""
-    return np.datetime_as_string(microseconds.astype("M8[us]")).tolist()
+    written: list[str] = np.datetime_as_string(microseconds.astype("M8[us]")).tolist()
+    return written
 
 
 def numbers_text(values: Iterable[float]) -> list[str]:

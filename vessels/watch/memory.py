@@ -223,4 +223,4 @@ def _suspect_to_json(suspect: Report) -> dict[str, Any]:
 def _suspect_from_json(stored: dict[str, Any]) -> Report:
     values = stored["row"] | {"vessel_class": stored["row"]["vessel_class"].encode()}
     cells = tuple(np.nan if values[name] is None else values[name] for name in REPORT.names or ())
-    return Report(np.array(cells, dtype=REPORT)[()], stored["station"], stored["raw"])
+    return Report(np.array([cells], dtype=REPORT)[0], stored["station"], stored["raw"])
