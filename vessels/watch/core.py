@@ -100,7 +100,7 @@ class Watch:
         self.evaluated = 0
         self._due = Due(areas, clocks, live)
         self._schedule = Schedule()
-        self.use_areas(areas)
+        self.changed_at_start = self.use_areas(areas)  # memberships that differ from those that were stored
 
     # Areas
 

@@ -92,7 +92,8 @@ class LiveWatch:
             vessels=vessels,
             repeats=load_repeats(self.scope.id),
         )
-        self._changed: set[int] = set(range(len(vessels)))  # their memberships may be others than those stored
+        # Memberships to be written: those that areas changed, and all others for the version of their area.
+        self._changed: set[int] = self.watch.changed_at_start | set(vessels.inside)
         self._commit(Outcome(), None)
 
     def refresh(self) -> bool:

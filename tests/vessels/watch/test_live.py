@@ -12,11 +12,11 @@ from django.db import connection
 from django.utils import timezone
 from pyais import encode_dict
 
-from tests.vessels.watch.commands import Harbour, box, start_watch, terminate, use_area, wait_for
-from tests.vessels.watch.worlds import report, rows_of
+from tests.vessels.watch.commands import Harbour, box, exported, start_watch, terminate, use_area, wait_for
+from tests.vessels.watch.worlds import random_rows, report, rows_of
 from vessels.areas import AreaContent, area_save, stored_geometry
 from vessels.models import AreaUse, Event, Feed, FeedGap, FeedRejection, Membership, Position, Scope, VesselState
-from vessels.reports import Batch, Rejected
+from vessels.reports import Batch, Rejected, ReportArray
 from vessels.watch.events import to_microseconds
 from vessels.watch.live import LiveWatch
 
@@ -94,6 +94,34 @@ def test_a_restart_goes_on_and_its_downtime_is_a_gap(feed: Feed):
     assert missing.gap_start is not None
     assert missing.occurred_at - missing.gap_start == timedelta(minutes=8)
     assert sorted(kinds()) == ["appeared", "exited", "missing", "resumed"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_state_stored_and_loaded_anywhere_gives_the_same_events(feed: Feed, seed: int):
+    for n, square in enumerate((box(0, 0, 1, 1), box(0.4, 0.3, 1.4, 1.3))):
+        use_area(f"area {n}", square, missing=[timedelta(minutes=3), timedelta(minutes=10)])
+    AreaUse.objects.update(since="2020-01-01T00:00:00Z")
+    rows = random_rows(seed, feeds=1)
+    rows["feed"] = feed.pk
+
+    undisturbed = events_of(feed, rows, load_every=10_000)
+    reloaded = events_of(feed, rows, load_every=1)
+
+    assert len(undisturbed) > 50
+    assert reloaded == undisturbed
+
+
+def events_of(feed: Feed, rows: ReportArray, *, load_every: int) -> list[tuple[Any, ...]]:
+    """The events of these reports on an empty database, with the state loaded anew now and then."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE vessels_event, vessels_scope, vessels_feedgap CASCADE")
+    Feed.objects.filter(pk=feed.pk).update(watermark=None, alive=timedelta(0))
+    watch = live()
+    for number, start in enumerate(range(0, len(rows), 15), start=1):
+        watch.take(Batch(rows[start : start + 15]), feed=feed.pk)
+        if number % load_every == 0:
+            watch.load()
+    return exported()
 
 
 def test_repeats_and_suspects_survive_a_restart(feed: Feed):
