@@ -49,7 +49,7 @@ def notification_retry(*, notification: Notification, by: User, at: datetime) ->
     else:
         raise OperationRefused(f"its message is {message.state} already")
     _record(row, OperatorAction.Action.RETRY, by=by, at=at, from_state=from_state, to_state=State.PENDING)
-    senders_wake(row.cadence)
+    senders_wake("realtime" if row.cadence == Cadence.REALTIME else "digest")
 
 
 @transaction.atomic

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import structlog
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
+from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 
 from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import LATENESS_SECONDS, POSSIBLE_REPEATS, SENDING_SECONDS, Counts
@@ -94,14 +95,14 @@ class Batch:
             return []
         try:
             ours = words_fix(self._claim, written)
-        except (DatabaseError, ValueError):
+        except (DatabaseFault, ValueError):
             ours = frozenset(one.checked.message.pk for one in written if self._fix_alone(one))
         return [one for one in written if one.checked.message.pk in ours]
 
     def _fix_alone(self, written: Written) -> bool:
         try:
             return bool(words_fix(self._claim, [written]))
-        except (DatabaseError, ValueError) as error:
+        except (DatabaseFault, ValueError) as error:
             self._ours(written.checked, error)
             return False
 
@@ -139,12 +140,12 @@ class Batch:
         """Commit the outcome before anything else is sent: what is sent and not recorded will be sent again."""
         try:
             self._record_once(checked, tried)
-        except DatabaseError as first:
+        except DatabaseFault as first:
             log.warning("outcome_recorded_again", message=checked.message.pk, error=str(first))
             close_old_connections()
             try:
                 self._record_once(checked, tried)
-            except DatabaseError as fault:
+            except DatabaseFault as fault:
                 raise StopSending(f"The outcome of message {checked.message.pk} was not recorded: {fault}") from fault
 
     def _record_once(self, checked: Checked, tried: Tried) -> None:

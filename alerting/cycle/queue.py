@@ -156,7 +156,7 @@ def reap(*, now: datetime, limit: int = 500) -> Reaped:
     return Reaped(tuple(returned), tuple(quarantined))
 
 
-def senders_wake(cadence: str) -> None:
-    """Tell the senders of a cadence that something waits; heard when the transaction commits."""
+def senders_wake(deployment: str) -> None:
+    """Tell the senders (realtime or digest) that something waits; heard when the transaction commits."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [MESSAGES_WAITING, cadence])
+        cursor.execute("SELECT pg_notify(%s, %s)", [MESSAGES_WAITING, deployment])

@@ -16,7 +16,8 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
+from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 
 from accounts.models import ChannelKind
 from alerting.cycle.batch import Batch, StopSending
@@ -100,7 +101,7 @@ def _work(claimed: Claim, context: CycleContext, counts: Counts, *, until: float
 def _give_back(claimed: Claim) -> int:
     try:
         return release(claimed)
-    except DatabaseError as fault:
+    except DatabaseFault as fault:
         _owed[claimed.token] = claimed
         log.warning("release_failed", claimed=len(claimed.message_ids), error=str(fault))
         return 0
@@ -128,5 +129,5 @@ def _finish(context: CycleContext, counts: Counts, *, started_at: datetime, erro
                 **counts.as_dict(),
             )
         context.beat()
-    except DatabaseError as fault:
+    except DatabaseFault as fault:
         log.exception("cycle_not_recorded", cadence=context.cadence, error=str(fault))

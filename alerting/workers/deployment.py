@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import close_old_connections, connections
+from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
@@ -28,6 +30,7 @@ from alerting.workers.signals import StopSignals
 from alerting.workers.stop_flag import stop_begin, stopping
 from resilience.incidents import flush, incident_report
 from resilience.metrics import metrics_serve
+from resilience.metrics_folder import metrics_folder_sweep
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +45,7 @@ def deployment_run(name: str) -> int:
     """Run until somebody says stop; returns the exit code. django-q2 must know the deployment's name already."""
     _let_django_q_log()
     connections.close_all()  # no connection may be shared with the children
+    _sweep_metrics()
     deployment = Deployment()
     signals = StopSignals()
     signals.install()  # after the constructor, which installs handlers of its own
@@ -56,6 +60,12 @@ def deployment_run(name: str) -> int:
     log.info("worker_stopped", deployment=name, code=code, reason=reason)
     flush(2.0)
     return code
+
+
+def _sweep_metrics() -> None:
+    """Numbers of an earlier run of this deployment, unless another of its name is using the folder."""
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        metrics_folder_sweep(Path(folder))
 
 
 def _tick_until_stopped(name: str, deployment: Deployment, signals: StopSignals) -> str:
@@ -98,7 +108,7 @@ def tick(name: str, *, now: datetime) -> bool:
         if OrmQ.objects.filter(key=name, lock__lte=now).exists():
             return False
         async_task(task_path(name), cluster=name, task_name=f"{name} {now:%H:%M:%S.%f}")
-    except DatabaseError as fault:
+    except DatabaseFault as fault:
         log.warning("tick_failed", deployment=name, error=str(fault))
         return False
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
@@ -12,13 +12,16 @@ from django.utils import timezone
 
 from alerting.cycle.queue import reap
 from alerting.cycle.stale import stale_step, summary_step
+from alerting.models import Message, State, TransportPause
 from resilience.heartbeats import heartbeats_check
-from resilience.incidents import incident_report
+from resilience.incidents import incident_clear, incident_report
 from resilience.poster import poster_step
 
 log = structlog.get_logger(__name__)
 
 _BEGAN = timezone.now()  # of this process: parts that never beat get their time to start
+OVERDUE_AFTER = timedelta(minutes=1)
+_OVERDUE = "messages_overdue"
 _CLEAN_EVERY = 3600.0
 _last_clean = [0.0]
 
@@ -30,6 +33,7 @@ def housekeeping_steps() -> list[tuple[str, Callable[..., object]]]:
         ("stale", stale_step),
         ("summaries", summary_step),
         ("heartbeats", heartbeat_step),
+        ("overdue", overdue_step),
         ("incident_poster", lambda *, now: poster_step()),
         ("cleaning", cleaning_step),
     ]
@@ -54,6 +58,26 @@ def reap_step(*, now: datetime) -> int:
 def heartbeat_step(*, now: datetime) -> None:
     """A part that is silent is an incident (invariant 10)."""
     heartbeats_check(settings.EXPECTED_HEARTBEATS, now=now, since=_BEGAN)
+
+
+def overdue_step(*, now: datetime) -> float:
+    """A queue that does not move is an incident, even while its workers give signs of life. Returns seconds late."""
+    waiting = Message.objects.filter(state=State.PENDING, next_attempt_at__lte=now).exclude(
+        channel__kind__in=TransportPause.objects.values("kind")  # a pause is an incident of its own
+    )
+    oldest = waiting.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
+    late = timedelta(0) if oldest is None else now - oldest
+    if late <= OVERDUE_AFTER:
+        incident_clear(fingerprint=_OVERDUE, by="housekeeping", now=now)
+    else:
+        incident_report(
+            kind="messages_overdue",
+            summary=f"The oldest message that is due waits for {int(late.total_seconds())} s already.",
+            severity="critical",
+            fingerprint=_OVERDUE,
+            details={"late_seconds": int(late.total_seconds())},
+        )
+    return late.total_seconds()
 
 
 def cleaning_step(*, now: datetime) -> None:

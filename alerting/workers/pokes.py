@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import psycopg
 import structlog
-from django.db import DatabaseError
+from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 from psycopg import sql
 
 from resilience.own_connection import own_connection
@@ -67,7 +67,7 @@ class Pokes:
             for channel in self._channels:
                 connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             self._connection = connection
-        except (psycopg.Error, DatabaseError) as fault:
+        except (psycopg.Error, DatabaseFault) as fault:
             log.warning("pokes_not_heard", error=str(fault))
             self._lose()
 
@@ -75,5 +75,5 @@ class Pokes:
         self._connection = None
         try:
             self._held.__exit__(None, None, None)
-        except (psycopg.Error, DatabaseError, RuntimeError) as fault:
+        except (psycopg.Error, DatabaseFault, RuntimeError) as fault:
             log.debug("pokes_connection_gone", error=str(fault))

@@ -74,6 +74,7 @@ def test_a_stale_one_that_waited_for_its_digest_is_due_in_the_next(world: World,
 
     row = Notification.objects.get()
     assert (row.state, row.message, row.due_at) == ("pending", None, LATER)
+    assert OperatorAction.objects.get().from_state == "stale"
 
 
 def test_what_waits_can_be_cancelled_with_a_reason(world: World, operator: User) -> None:

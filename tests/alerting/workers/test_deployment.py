@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from datetime import timedelta
 
 import pytest
@@ -137,6 +139,33 @@ def test_two_deployments_at_once_send_everything_once(workers: Workers, smtp_ser
     assert arrived, workers.logs()
     assert len(smtp_server.message_ids()) == 60
     assert set(smtp_server.message_ids().values()) == {1}
+
+
+def test_a_database_that_drops_every_connection_is_survived(workers: Workers, smtp_server: SmtpServer) -> None:
+    workers.environment["METRICS_PORT"] = str(port := free_port())
+    process = workers.start()
+    assert wait_until(alive, 20), workers.logs()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    make_alerts(5)
+    arrived = smtp_server.wait_for(5, 30)
+    wait_until(lambda: not Message.objects.exclude(state="sent").exists(), 5)
+
+    assert arrived, workers.logs()
+    assert process.poll() is None
+    assert set(smtp_server.message_ids().values()) == {1}
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        numbers = answer.read().decode()
+    assert 'watchkeeper_messages_total{cadence="realtime",outcome="sent"} 5.0' in numbers
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def test_check_says_whether_the_deployment_lives(workers: Workers) -> None:
