@@ -71,7 +71,8 @@ def unwrapped_ring(ring: Sequence[Any]) -> Ring:
 
 
 def turned(ring: Ring, turn: float) -> Ring:
-    return [(lon + turn, lat) for lon, lat in ring]
+    """A longitude typed with at most twelve decimals keeps them: 237.984863 − 360 is −122.015137 to the bit."""
+    return [(round(lon + turn, 12) if round(lon, 12) == lon else lon + turn, lat) for lon, lat in ring]
 
 
 def into_first_turn(ring: Ring) -> Ring:
