@@ -6,11 +6,12 @@ A step that fails is an incident and does not keep the next step from running. d
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 
 import structlog
+from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
 
@@ -27,19 +28,23 @@ from resilience.sentry import sentry_task
 
 log = structlog.get_logger(__name__)
 
+BITING_SECONDS = 10.0
+
 
 def realtime() -> None:
     """Match what the watch noticed, then send what is due at once."""
+    began = time.monotonic()
     with sentry_task("realtime"):
         _step("matching", partial(_until_done, matching_step))
-        _step("send_cycle", lambda: send_cycle(_context(REALTIME)))
+        _step("send_cycle", lambda: send_cycle(_context(REALTIME, began=began)))
 
 
 def digest() -> None:
     """Make the digests that are due, then send them."""
+    began = time.monotonic()
     with sentry_task("digest"):
         _step("digests", partial(_until_done, digest_step))
-        _step("send_cycle", lambda: send_cycle(_context(DIGEST)))
+        _step("send_cycle", lambda: send_cycle(_context(DIGEST, began=began)))
 
 
 def housekeeping() -> None:
@@ -53,20 +58,21 @@ def housekeeping() -> None:
         _step("heartbeat", lambda: beat(heartbeat_name("housekeeping"), now=timezone.now()))
 
 
-def _context(cadence: str) -> CycleContext:
+def _context(cadence: str, *, began: float) -> CycleContext:
+    """The cycle gets what is left of its task's time; django-q2 cuts the task off at the end of it."""
     return CycleContext(
         cadence=cadence,
+        budget=settings.Q_CLUSTER["timeout"] - 5.0 - (time.monotonic() - began),
         stopping=stopping,
         beat=lambda: beat(heartbeat_name(cadence), now=timezone.now()),
     )
 
 
-def _until_done(step: Callable[..., int], *, most: int = 20) -> None:
-    """A step takes a bounded bite; take some more while there is something, so that the sender also gets its turn."""
-    for _ in range(most):
-        now: datetime = timezone.now()
-        if stopping() or not step(now=now):
-            return
+def _until_done(step: Callable[..., int]) -> None:
+    """A step takes a bounded bite; take more while there is something, but leave the sender its turn."""
+    until = time.monotonic() + BITING_SECONDS
+    while time.monotonic() < until and not stopping() and step(now=timezone.now()):
+        continue
 
 
 def _step(name: str, work: Callable[[], object]) -> None:
