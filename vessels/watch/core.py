@@ -286,7 +286,7 @@ class Watch:
         for area, missing in by_area.items():
             lon, lat = np.array([e.lon for e in missing]), np.array([e.lat for e in missing])
             for event, miles in zip(missing, self.areas.boundary(area).distances_nmi(lon, lat), strict=True):
-                event.evidence["boundary_nmi"] = round(float(miles), 2)
+                event.evidence["boundary_nm"] = round(float(miles), 2)
 
     def _count(self, outcome: Outcome, rows: ReportArray, repeats: Integers, judged: Judged) -> None:
         def add(name: str, feeds: NDArray[np.int32]) -> None:

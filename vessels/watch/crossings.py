@@ -12,7 +12,7 @@ import numpy as np
 
 from vessels.watch.acceptance import Accepted
 from vessels.watch.areas import WatchedAreas
-from vessels.watch.events import APPEARED, ENTERED, EXITED, Event, Row, column, describe
+from vessels.watch.events import APPEARED, ENTERED, EXITED, Event, Row, column, describe, evidence_of
 from vessels.watch.state import Integers, Vessels
 
 
@@ -104,7 +104,7 @@ def _event(
         position_key=position_key(time, int(accepted.ties[k])),
         not_before=None if p is None else column(p, "time"),
         not_after=None if p is None else time,
-        evidence={"before": None if p is None else describe(p), "after": describe(q)},
+        evidence=evidence_of(q, before=None if p is None else describe(p), after=describe(q)),
         order=noticed.order_of(accepted, k),
     )
 

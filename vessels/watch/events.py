@@ -65,6 +65,12 @@ def describe(row: Row) -> dict[str, Any]:
     }
 
 
+def evidence_of(row: Row, **proof: Any) -> dict[str, Any]:
+    """Evidence of an event: what rules select by, said by the position that it is told by, and the proof itself."""
+    said = describe(row)
+    return {name: said[name] for name in ("speed", "status", "vessel_class")} | proof
+
+
 def to_datetime(time: int) -> datetime:
     return EPOCH + timedelta(microseconds=int(time))
 

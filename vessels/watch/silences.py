@@ -25,7 +25,7 @@ from vessels.watch.acceptance import Accepted
 from vessels.watch.areas import WatchedAreas
 from vessels.watch.clock import NEVER, FeedClock
 from vessels.watch.crossings import Located, Noticed, position_before
-from vessels.watch.events import MISSING, RESUMED, Event, Row, column, describe, iso
+from vessels.watch.events import MISSING, RESUMED, Event, Row, column, describe, evidence_of, iso
 from vessels.watch.state import UNHEARD, Integers, Silence, Vessels
 
 
@@ -63,7 +63,7 @@ class Due:
             position_key=str(heard),
             duration=moment.duration,
             gap_start=heard,
-            evidence={"last": describe(last), "last_heard": iso(heard)},
+            evidence=evidence_of(last, last=describe(last), last_heard=iso(heard)),
             order=(moment.time, 1, 0),
         )
 
@@ -229,12 +229,13 @@ class Gaps:
             position_key=str(start),
             duration=column(q, "time") - start,
             gap_start=start,
-            evidence={
-                "last": None if p is None else describe(p),
-                "after": describe(q),
-                "inside": inside,
-                "last_heard": iso(start),
-            },
+            evidence=evidence_of(
+                q,
+                last=None if p is None else describe(p),
+                after=describe(q),
+                inside=inside,
+                last_heard=iso(start),
+            ),
             order=self.noticed.order_of(self.accepted, k),
         )
 

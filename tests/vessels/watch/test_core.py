@@ -66,7 +66,9 @@ def test_missing_is_told_at_its_moment_and_resumed_once_for_all_durations():
         ("resumed", A, 1, 20),
     ]
     assert events[-1].duration == round(19.5 * MINUTE)
-    assert events[1].evidence["boundary_nmi"] == pytest.approx(30, rel=0.01)
+    assert events[1].evidence["status"] is None
+    assert events[1].evidence["last"]["lon"] == 0.5
+    assert events[1].evidence["boundary_nm"] == pytest.approx(30, rel=0.01)
 
 
 def test_a_vessel_heard_at_the_very_moment_is_not_missing():
