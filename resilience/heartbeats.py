@@ -40,10 +40,12 @@ def silent(expected: Mapping[str, timedelta], *, now: datetime, since: datetime)
 def heartbeats_check(expected: Mapping[str, timedelta], *, now: datetime, since: datetime) -> list[str]:
     """Raises an incident for each silent part, ends that of a part that is heard again; returns the silent ones.
 
-    `since`: when the checking process began, so that a part which never beat gets its limit of time to start.
+    `since`: when the checking process began. Within a part's limit from then nothing is said of it, so that after
+    a stop of everything each part gets its time to start.
     """
-    quiet = silent(expected, now=now, since=since)
-    for name in expected:
+    begun = {name: limit for name, limit in expected.items() if now - since > limit}
+    quiet = silent(begun, now=now, since=since)
+    for name in begun:
         fingerprint = f"heartbeat_missing|{name}"
         if name not in quiet:
             incident_clear(fingerprint=fingerprint, by=CHECKER, now=now)

@@ -48,3 +48,11 @@ def test_a_part_that_never_beat_has_its_limit_of_time_to_start() -> None:
 def test_a_heartbeat_has_a_name() -> None:
     with pytest.raises(IntegrityError):
         beat("", now=NOON)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_stop_of_everything_each_part_gets_its_time_to_start() -> None:
+    beat("watch", now=NOON - 60 * MINUTE)
+
+    assert heartbeats_check({"watch": MINUTE}, now=NOON + MINUTE / 2, since=NOON) == []
+    assert heartbeats_check({"watch": MINUTE}, now=NOON + 2 * MINUTE, since=NOON) == ["watch"]
