@@ -50,7 +50,6 @@ def test_a_heartbeat_has_a_name() -> None:
         beat("", now=NOON)
 
 
-@pytest.mark.django_db(transaction=True)
 def test_after_a_stop_of_everything_each_part_gets_its_time_to_start() -> None:
     beat("watch", now=NOON - 60 * MINUTE)
 
