@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
+
+from django.db.models import OuterRef, Subquery
 
 from accounts.models import Channel, User
 from alerting.cycle.queue import Claim
@@ -30,6 +33,14 @@ class LookUpFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class DigestWindow:
+    """What a digest says of its window: it began when the digest before it was due, if there was one."""
+
+    cadence: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """The rows that stages look things up in; what is missing here was not found."""
 
@@ -38,7 +49,7 @@ class Loaded:
     channels: dict[int, Channel]
     vessels: dict[int, Vessel]  # by MMSI
     notifications: dict[int, list[Notification]]  # by message; of a summary, those that it tells of
-    digests: dict[int, Digest] = field(default_factory=dict)  # by message
+    digests: dict[int, DigestWindow] = field(default_factory=dict)  # by message
     links: frozenset[tuple[int, int]] = frozenset()  # subscription and channel
 
 
@@ -58,7 +69,7 @@ def load(claimed: Claim) -> Loaded:
         channels=_ask("query_failed_user_profiles", channel_ids, lambda: Channel.objects.in_bulk(channel_ids)),
         vessels=_ask("query_failed_vessel_profiles", mmsis, lambda: _vessels(mmsis)),
         notifications=notifications,
-        digests=_ask(pending, keys, lambda: {d.message_id: d for d in Digest.objects.filter(message__in=keys)}),
+        digests=_ask(pending, keys, lambda: _digests(keys)),
         links=_ask(pending, flat, lambda: _links(flat)),
     )
 
@@ -92,6 +103,13 @@ def _notifications(messages: Sequence[Message]) -> dict[int, list[Notification]]
     for one in wide.filter(summary__in=summarised) if summarised else ():
         found[one.summary_id or 0].append(one)
     return dict(found)
+
+
+def _digests(message_ids: Iterable[int]) -> dict[int, DigestWindow]:
+    same = {name: OuterRef(name) for name in ("user", "channel", "cadence")}
+    before = Digest.objects.filter(**same, due_at__lt=OuterRef("due_at")).order_by("-due_at").values("due_at")[:1]
+    rows = Digest.objects.filter(message__in=message_ids).annotate(since=Subquery(before))
+    return {row.message_id: DigestWindow(row.cadence, row.since) for row in rows}
 
 
 def _users(keys: Iterable[int]) -> dict[int, User]:

@@ -91,11 +91,13 @@ def _realtime(checked: Checked, found: Loaded, context: CycleContext) -> Rendere
 
 def _digest(checked: Checked, found: Loaded, context: CycleContext) -> Rendered:
     reader, sending = _to_whom(checked, context)
+    window = found.digests[checked.message.pk]
     rendered = render_digest(
         DigestFacts(
             reader=reader,
             sending=sending,
-            cadence=DigestCadence(found.digests[checked.message.pk].cadence),
+            cadence=DigestCadence(window.cadence),
+            since=window.since,
             alerts=tuple(alert_of(one, found) for one in checked.wanted),
             history_link=links.history_url(),
         )

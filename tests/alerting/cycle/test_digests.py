@@ -112,6 +112,20 @@ def test_what_is_committed_late_joins_the_next_window(post: Post) -> None:
     assert Digest.objects.filter(user=subscription.user).count() == 2
 
 
+def test_a_digest_says_from_when_until_when_it_is(post: Post, smtp_server: SmtpServer) -> None:
+    subscribe(post, cadence="daily", at=time(8, 0))
+    for mmsi in (512000001, 512000002):
+        events(post, 1, at=post.now, first_mmsi=mmsi)
+        post.now = Notification.objects.get(state="pending").due_at
+        digest_step(now=post.now)
+        post.cycle("digest")
+
+    first, second = (mail.text for mail in smtp_server.mails)
+    assert "Until " in first
+    assert "From " in second
+    assert " until " in second
+
+
 def test_a_broken_template_costs_one_item_its_words(post: Post, smtp_server: SmtpServer) -> None:
     subscription = subscribe(post, cadence="daily", at=time(8, 0))
     events(post, 2, at=post.now)
