@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.admin_scope import ScopedAdmin, staff_of
+from accounts.admin_scope import ScopedAdmin, ScopedFilter, staff_of
 from accounts.invitations import invitation_send
 from accounts.models import Channel, Organisation, User
 from accounts.people import user_delete
+
+admin.site.unregister(Group)  # roles say who may do what: `accounts.roles`
 
 
 class ChannelInline(admin.TabularInline):
@@ -37,12 +40,16 @@ class UserAdmin(ScopedAdmin):
     """A user is invited by e-mail and sets the password by the link; deleting keeps the history."""
 
     list_display = ["email", "name", "organisation", "role", "time_zone", "is_superuser", "last_login", "deleted_at"]
-    list_filter = ["role", "organisation", ("deleted_at", admin.EmptyFieldListFilter)]
+    list_filter = ["role", ("organisation", ScopedFilter), ("deleted_at", admin.EmptyFieldListFilter)]
     search_fields = ["email", "name"]
-    fields = ["organisation", "email", "name", "role", "time_zone", "date_format", "is_superuser", "last_login"]
+    _fields = ["organisation", "email", "name", "role", "time_zone", "date_format", "is_superuser", "last_login"]
     readonly_fields = ["last_login"]
     inlines = [ChannelInline]
     actions = ["invite", "delete_users"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        hidden = self.get_exclude(request, obj)
+        return [field for field in self._fields if field not in hidden]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         operates = isinstance(request.user, User) and request.user.is_superuser

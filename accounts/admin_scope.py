@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.filters import RelatedFieldListFilter
 from django.db import models
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 
 from accounts.models import User
 
@@ -26,21 +28,33 @@ _PATHS = {
 }
 
 
+class ScopedFilter(RelatedFieldListFilter):
+    """Offers the rows that the user may see, by name only: an area's geometry is large."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(str(row.pk), str(row)) for row in scoped_rows(field.remote_field.model, request)]
+
+
 class ScopedAdmin(admin.ModelAdmin):
     """`organisation_path` leads from the model to its organisation; None: the same for everybody."""
 
     organisation_path: ClassVar[str | None] = "organisation"
     shared_too: ClassVar[bool] = False  # also rows of no organisation
+    heavy: ClassVar[tuple[str, ...]] = ()  # columns that a list does not need
     list_per_page = 50
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
+        rows = super().get_queryset(request).defer(*self.heavy)
         user = staff_of(request)
         if user.is_superuser or self.organisation_path is None:
             return rows
         own = Q(**{self.organisation_path: user.organisation_id})
         return rows.filter(own | Q(**{f"{self.organisation_path}__isnull": True}) if self.shared_too else own)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         kwargs.setdefault("queryset", _choices(db_field, request))
@@ -115,12 +129,20 @@ def staff_of(request: HttpRequest) -> User:
 
 
 def _choices(db_field: Any, request: HttpRequest) -> QuerySet[Any]:
-    """The rows that a form may offer: of the user's organisation, or shared, and not archived or deleted."""
+    """The rows that a form may offer: those that the user may see, and not archived or deleted."""
     model = db_field.remote_field.model
-    rows: QuerySet[Any] = model._default_manager.all()
+    rows = scoped_rows(model, request)
     for ended in ("archived_at", "deleted_at"):
         if any(field.name == ended for field in model._meta.get_fields()):
             rows = rows.filter(**{f"{ended}__isnull": True})
+    return rows
+
+
+def scoped_rows(model: Any, request: HttpRequest) -> QuerySet[Any]:
+    """The rows of the user's organisation, or shared; all for a superuser."""
+    rows: QuerySet[Any] = model._default_manager.all()
+    if model._meta.label == "vessels.Area":
+        rows = rows.defer("geometry")
     path = _PATHS.get(model._meta.label)
     user = staff_of(request)
     if path is None or user.is_superuser:

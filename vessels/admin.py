@@ -8,16 +8,19 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
-from accounts.admin_scope import ReadOnlyAdmin, ReadOnlyInline, ScopedAdmin, staff_of
+from accounts.admin_scope import ReadOnlyAdmin, ReadOnlyInline, ScopedAdmin, ScopedFilter, staff_of
 from vessels.areas import announce_areas, area_changed, stored_geometry
 from vessels.feeds.sources import SourceError, parse_source
 from vessels.geometry.areas import GeometryError
 from vessels.models import (
     Area,
+    AreaUse,
     AreaVersion,
     Event,
     Feed,
@@ -29,9 +32,14 @@ from vessels.models import (
     WatchlistEntry,
 )
 
+MOST_POINTS_SHOWN = 2_000
+
 
 class AreaForm(forms.ModelForm):
-    """Takes GeoJSON as people have it, and stores it as the watch needs it."""
+    """Takes GeoJSON as people have it, and stores it as the watch needs it.
+
+    A large geometry is not put into the page: an empty field keeps it, and the description says what it is.
+    """
 
     geometry = forms.JSONField(
         widget=forms.Textarea(attrs={"rows": 12, "cols": 90, "spellcheck": "false"}),
@@ -42,9 +50,19 @@ class AreaForm(forms.ModelForm):
         model = Area
         fields = ["organisation", "name", "geometry", "hysteresis_metres", "hysteresis_seconds"]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # without the field the page only shows the area
+        if self.instance.pk and "geometry" in self.fields and points(self.instance.geometry) > MOST_POINTS_SHOWN:
+            field = self.fields["geometry"]
+            self.initial["geometry"] = None
+            field.required = False
+            field.widget.attrs["placeholder"] = "Empty: the geometry stays as it is"
+            field.help_text = f"It is too large to show ({described(self.instance.geometry)}). {field.help_text}"
+
     def clean_geometry(self) -> dict[str, Any]:
         given = self.cleaned_data["geometry"]
-        if self.instance.pk and given == self.instance.geometry:
+        if self.instance.pk and given in (None, self.instance.geometry):
             return self.instance.geometry  # type: ignore[no-any-return]
         if not isinstance(given, dict):
             raise forms.ValidationError("This is not a GeoJSON object.")
@@ -59,18 +77,30 @@ class AreaVersionInline(ReadOnlyInline):
     fields = ["number", "created_at", "created_by", "vertices"]
     readonly_fields = ["vertices"]
 
-    @admin.display(description="points")
-    def vertices(self, version: AreaVersion) -> int:
-        polygons = version.content["geometry"]["coordinates"]
-        return sum(len(ring) for polygon in polygons for ring in polygon)
+    @admin.display(description="geometry")
+    def vertices(self, version: AreaVersion) -> str:
+        return described(version.content["geometry"])
+
+
+def points(geometry: dict[str, Any]) -> int:
+    return sum(len(ring) for polygon in geometry["coordinates"] for ring in polygon)
+
+
+def described(geometry: dict[str, Any]) -> str:
+    """Such as "20,001 points, polygons: 1, holes: 0"."""
+    polygons = geometry["coordinates"]
+    holes = sum(len(polygon) - 1 for polygon in polygons)
+    return f"{points(geometry):,} points, polygons: {len(polygons)}, holes: {holes}"
 
 
 @admin.register(Area)
 class AreaAdmin(ScopedAdmin):
     form = AreaForm
     shared_too = True
+    heavy = ("geometry",)
     list_display = ["name", "organisation", "version", "in_use", "archived_at"]
-    list_filter = ["organisation", ("archived_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["organisation"]
+    list_filter = [("organisation", ScopedFilter), ("archived_at", admin.EmptyFieldListFilter)]
     search_fields = ["name"]
     inlines = [AreaVersionInline]
     actions = ["archive"]
@@ -83,12 +113,19 @@ class AreaAdmin(ScopedAdmin):
             super().save_model(request, obj, form, change)
             area_changed(area=obj, at=timezone.now(), by=staff_of(request))
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        use = AreaUse.objects.filter(area=OuterRef("pk"))
+        areas: QuerySet[Any] = super().get_queryset(request).annotate(used=Exists(use))
+        return areas
+
     @admin.display(description="in use", boolean=True)
-    def in_use(self, area: Area) -> bool:
-        return area.uses.exists()
+    def in_use(self, area: Any) -> bool:
+        return bool(area.used)
 
     @admin.action(description="Archive (rules no longer use them; events stay)", permissions=["change"])
     def archive(self, request: HttpRequest, areas: QuerySet[Area]) -> None:
+        if not staff_of(request).is_superuser:
+            areas = areas.filter(organisation__isnull=False)  # what is shared is the operator's
         used = [area for area in areas if area.uses.exists()]
         for area in used:
             self.message_user(request, f"{area} is used by a rule in force: change the rule first.", level="error")
@@ -108,9 +145,14 @@ class WatchlistAdmin(ScopedAdmin):
     search_fields = ["name"]
     inlines = [WatchlistEntryInline]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        counted = super().get_queryset(request).select_related("organisation").annotate(number=Count("entries"))
+        watchlists: QuerySet[Any] = counted
+        return watchlists
+
     @admin.display(description="vessels")
-    def vessels(self, watchlist: Watchlist) -> int:
-        return watchlist.entries.count()
+    def vessels(self, watchlist: Any) -> int:
+        return int(watchlist.number)
 
 
 class VesselIdentityInline(ReadOnlyInline):
@@ -176,8 +218,9 @@ class FeedAdmin(ScopedAdmin):
 class EventAdmin(ReadOnlyAdmin):
     organisation_path = "area__organisation"
     shared_too = True
+    heavy = ("area__geometry",)
     list_display = ["occurred_at", "kind", "mmsi", "vessel", "area", "detected_at", "matched_at"]
-    list_filter = ["kind", "area", ("matched_at", admin.EmptyFieldListFilter)]
+    list_filter = ["kind", ("area", ScopedFilter), ("matched_at", admin.EmptyFieldListFilter)]
     search_fields = ["mmsi", "vessel__name"]
     date_hierarchy = "occurred_at"
     list_select_related = ["vessel", "area"]
@@ -185,5 +228,5 @@ class EventAdmin(ReadOnlyAdmin):
     readonly_fields = ["evidence_text"]
 
     @admin.display(description="evidence")
-    def evidence_text(self, event: Event) -> str:
-        return json.dumps(event.evidence, indent=1, ensure_ascii=False)
+    def evidence_text(self, event: Event) -> SafeString:
+        return format_html("<pre>{}</pre>", json.dumps(event.evidence, indent=1, ensure_ascii=False))

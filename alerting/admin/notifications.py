@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import display_for_value
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
-from accounts.admin_scope import ReadOnlyAdmin, ReadOnlyInline
+from accounts.admin_scope import ReadOnlyAdmin, ReadOnlyInline, ScopedFilter
 from alerting.models import Attempt, Message, Notification, OperatorAction, State
 from alerting.operations import OperationRefused, notification_cancel, notification_mark_handled, notification_retry
 
@@ -56,6 +59,15 @@ class AttemptInline(ReadOnlyInline):
         return folded("traceback", attempt.traceback)
 
 
+def shortened(text: str) -> str:
+    return text if len(text) <= 160 else f"{text[:159]}…"
+
+
+def shown_time(at: datetime) -> str:
+    """As the admin shows the times of columns: in the signed-in user's zone."""
+    return str(display_for_value(at, "–"))
+
+
 def folded(label: str, text: str) -> str:
     """Long text behind a summary that opens it."""
     if not text:
@@ -68,10 +80,11 @@ class NotificationAdmin(ReadOnlyAdmin):
     """Counts by state on top; the reason and the server's answer on each row; three actions, each confirmed."""
 
     list_display = [
-        "id", "state", "reason_short", "answer", "who", "what", "area", "cadence", "due_at", "attempts", "handled_at",
+        "id", "state_shown", "reason_short", "who", "what", "due_at", "attempts",
     ]  # fmt: skip
     list_filter = [
-        StateFilter, "message__error_kind", "subscription__rule", "organisation", "cadence",
+        StateFilter, "message__error_kind", ("subscription__rule", ScopedFilter), ("organisation", ScopedFilter),
+        "cadence",
         ("handled_at", admin.EmptyFieldListFilter),
     ]  # fmt: skip
     search_fields = ["subscription__user__email", "event__mmsi", "event__vessel__name", "subscription__rule__name"]
@@ -96,6 +109,7 @@ class NotificationAdmin(ReadOnlyAdmin):
             .select_related(
                 "subscription__user", "subscription__rule", "event__area", "event__vessel", "channel", "message"
             )
+            .defer("event__area__geometry", "message__html")
         )
         annotated: QuerySet[Any] = rows.annotate(last_answer=Subquery(last.values("answer")[:1]))
         return annotated
@@ -112,26 +126,34 @@ class NotificationAdmin(ReadOnlyAdmin):
         by_state = [(state, counts.get(state.value, 0)) for state in STATES_SHOWN]
         return super().changelist_view(request, {"by_state": by_state, **(extra_context or {})})
 
-    @admin.display(description="reason")
-    def reason_short(self, row: Notification) -> str:
-        text = row.reason or (row.message.reason if row.message else "")
-        return text if len(text) <= 120 else f"{text[:119]}…"
+    @admin.display(description="state", ordering="state")
+    def state_shown(self, row: Notification) -> SafeString:
+        handled = "" if row.handled_at is None else format_html('<br><span class="quiet">handled</span>')
+        return format_html('<span class="state state-{}">{}</span>{}', row.state, row.get_state_display(), handled)
 
-    @admin.display(description="server's answer")
-    def answer(self, row: Any) -> str:
-        return (row.last_answer or "–")[:160]
+    @admin.display(description="reason and server's answer")
+    def reason_short(self, row: Any) -> str:
+        """The answer follows on a line of its own, unless the reason quotes it already."""
+        reason = row.reason or (row.message.reason if row.message else "")
+        answer = row.last_answer or ""
+        if not answer or answer in reason:
+            return shortened(reason) or "–"
+        return format_html('{}<br><span class="quiet">{}</span>', shortened(reason), shortened(answer))
 
     @admin.display(description="to", ordering="subscription__user__email")
     def who(self, row: Notification) -> str:
-        return f"{row.subscription.user.email} by {row.channel.get_kind_display()}"
+        return format_html(
+            '{}<br><span class="quiet">{}, {}</span>',
+            row.subscription.user.email, row.channel.get_kind_display(), row.get_cadence_display(),
+        )  # fmt: skip
 
-    @admin.display(description="what")
+    @admin.display(description="what, by which rule")
     def what(self, row: Notification) -> str:
-        return f"{row.event.vessel or f'MMSI {row.event.mmsi:09d}'} {row.event.get_kind_display()}"
-
-    @admin.display(description="area")
-    def area(self, row: Notification) -> str:
-        return str(row.event.area)
+        vessel = row.event.vessel or f"MMSI {row.event.mmsi:09d}"
+        return format_html(
+            '{} {} {}<br><span class="quiet">{}</span>',
+            vessel, row.event.get_kind_display(), row.event.area, row.subscription.rule,
+        )  # fmt: skip
 
     @admin.display(description="attempts")
     def attempts(self, row: Notification) -> int:
@@ -142,17 +164,17 @@ class NotificationAdmin(ReadOnlyAdmin):
         return row.message.get_error_kind_display() if row.message and row.message.error_kind else "–"
 
     @admin.display(description="happened")
-    def occurred(self, row: Notification) -> Any:
-        return row.event.occurred_at
+    def occurred(self, row: Notification) -> str:
+        return shown_time(row.event.occurred_at)
 
     @admin.display(description="noticed")
-    def detected(self, row: Notification) -> Any:
-        return row.event.detected_at
+    def detected(self, row: Notification) -> str:
+        return shown_time(row.event.detected_at)
 
     @admin.display(description="next attempt")
-    def next_attempt(self, row: Notification) -> Any:
-        pending = row.message is not None and row.message.state in (State.PENDING, State.CLAIMED)
-        return row.message.next_attempt_at if pending and row.message else "–"
+    def next_attempt(self, row: Notification) -> str:
+        waiting = row.message is not None and row.message.state in (State.PENDING, State.CLAIMED)
+        return shown_time(row.message.next_attempt_at) if waiting and row.message else "–"
 
     @admin.display(description="subject")
     def subject(self, row: Notification) -> str:
@@ -210,7 +232,7 @@ class NotificationAdmin(ReadOnlyAdmin):
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
     list_display = ["id", "kind", "state", "reason", "user", "channel", "due_at", "next_attempt_at", "attempts_made"]
-    list_filter = ["state", "kind", "error_kind", "organisation"]
+    list_filter = ["state", "kind", "error_kind", ("organisation", ScopedFilter)]
     search_fields = ["user__email", "subject", "message_id"]
     list_select_related = ["user", "channel__user"]
     inlines = [AttemptInline]
@@ -223,17 +245,17 @@ def attempts_table(message: Message | None) -> str:
     if not attempts:
         return "none yet"
     return format_html(
-        "<ol>{}</ol>",
+        '<ol class="attempts">{}</ol>',
         format_html_join(
             "",
-            "<li>{}Z · {} {}<br>{} {} {}</li>",
+            "<li><strong>{}</strong> {} {}<br>{}{}{}</li>",
             (
                 (
-                    f"{attempt.started_at:%Y-%m-%d %H:%M:%S}",
+                    shown_time(attempt.started_at),
                     attempt.get_outcome_display(),
-                    attempt.get_error_kind_display() if attempt.error_kind else "",
+                    f"({attempt.get_error_kind_display()})" if attempt.error_kind else "",
                     attempt.error,
-                    attempt.answer,
+                    format_html("<pre>{}</pre>", attempt.answer) if attempt.answer else "",
                     folded("traceback", attempt.traceback) if attempt.traceback else "",
                 )
                 for attempt in attempts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from accounts.admin_scope import ReadOnlyAdmin
+from accounts.admin_scope import ReadOnlyAdmin, ScopedFilter
 from alerting.models import Digest, MatchFailure, OperatorAction, SendCycleRun, TransportPause
 
 
@@ -28,7 +28,8 @@ class TransportPauseAdmin(ReadOnlyAdmin):
 class MatchFailureAdmin(ReadOnlyAdmin):
     organisation_path = "rule__organisation"
     list_display = ["first_at", "rule", "event", "error", "tries", "retry_at", "resolved_at"]
-    list_filter = [("resolved_at", admin.EmptyFieldListFilter), "rule"]
+    heavy = ("event__area__geometry",)
+    list_filter = [("resolved_at", admin.EmptyFieldListFilter), ("rule", ScopedFilter)]
     list_select_related = ["rule", "event__area"]
 
 
@@ -43,6 +44,7 @@ class DigestAdmin(ReadOnlyAdmin):
 @admin.register(OperatorAction)
 class OperatorActionAdmin(ReadOnlyAdmin):
     organisation_path = "notification__organisation"
+    heavy = ("notification__event__area__geometry",)
     list_display = ["at", "action", "by", "notification", "from_state", "to_state"]
     list_filter = ["action"]
     list_select_related = ["by", "notification__event__area", "notification__subscription__user"]

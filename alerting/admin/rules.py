@@ -13,7 +13,7 @@ from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.admin_scope import ReadOnlyInline, ScopedAdmin, staff_of
+from accounts.admin_scope import ReadOnlyInline, ScopedAdmin, ScopedFilter, staff_of
 from alerting.models import AlertRule, AlertRuleVersion, ShipType, Subscription, SubscriptionChannel
 from alerting.rules.actions import rule_archive, rule_changed, rule_check
 from vessels.models import EventKind, VesselClass
@@ -59,7 +59,7 @@ class AlertRuleVersionInline(ReadOnlyInline):
 class AlertRuleAdmin(ScopedAdmin):
     form = AlertRuleForm
     list_display = ["name", "organisation", "when", "severity", "active", "version", "archived_at"]
-    list_filter = ["active", "severity", "organisation", ("archived_at", admin.EmptyFieldListFilter)]
+    list_filter = ["active", "severity", ("organisation", ScopedFilter), ("archived_at", admin.EmptyFieldListFilter)]
     search_fields = ["name"]
     filter_horizontal = ["areas"]
     inlines = [AlertRuleVersionInline]
@@ -131,7 +131,7 @@ class SubscriptionForm(forms.ModelForm):
 class SubscriptionAdmin(ScopedAdmin):
     form = SubscriptionForm
     list_display = ["user", "rule", "cadence", "at", "weekday", "active", "deleted_at"]
-    list_filter = ["cadence", "active", "organisation", ("deleted_at", admin.EmptyFieldListFilter)]
+    list_filter = ["cadence", "active", ("organisation", ScopedFilter), ("deleted_at", admin.EmptyFieldListFilter)]
     search_fields = ["user__email", "user__name", "rule__name"]
     list_select_related = ["user", "rule"]
     inlines = [SubscriptionChannelInline]
