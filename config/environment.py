@@ -6,9 +6,10 @@ the descriptions here by `python -m config.environment`.
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args, get_origin
 
 from pydantic import (
     Field,
@@ -19,6 +20,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -175,7 +177,8 @@ def _explain(fault: ValidationError) -> str:
             lines.append(f"  {error['msg']}")
             continue
         name = str(error["loc"][0]).upper()
-        secret = "secret" in str(Environment.model_fields[name.lower()].annotation).lower()
+        annotation = str(Environment.model_fields[name.lower()].annotation).lower()
+        secret = "secret" in annotation or name == "DATABASE_URL"  # its address may hold a password
         shown = "(not shown)" if secret else repr(error["input"])
         lines.append(f"  {name} = {shown}: {error['msg'].removeprefix('Value error, ')}")
     lines.append("docs/settings.md lists every setting and what is allowed.")
@@ -185,10 +188,25 @@ def _explain(fault: ValidationError) -> str:
 def settings_page() -> str:
     """`docs/settings.md`, made from the fields above."""
     rows = ["# Settings", "", "Every setting is an environment variable. A wrong value stops the start.", ""]
-    rows += ["| variable | default | what it is |", "|---|---|---|"]
+    rows += ["| variable | default | allowed | what it is |", "|---|---|---|---|"]
     for name, field in Environment.model_fields.items():
-        rows.append(f"| `{name.upper()}` | {_shown_default(name, field.default)} | {field.description} |")
+        default, allowed = _shown_default(name, field.default), _allowed(field)
+        rows.append(f"| `{name.upper()}` | {default} | {allowed} | {field.description} |")
     return "\n".join(rows) + "\n"
+
+
+def _allowed(field: FieldInfo) -> str:
+    """The choices or the range of a setting; "text" where anything goes."""
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
+    if field.annotation is bool:
+        return "`true`, `false`"
+    if field.annotation not in (int, float):
+        return "text, by commas" if get_origin(field.annotation) is list else "text"
+    bounds = {type(bound).__name__: astuple(bound)[0] for bound in field.metadata}
+    words = {"Ge": "from {}", "Gt": "above {}", "Le": "to {}"}
+    shown = " ".join(words[name].format(bounds[name]) for name in words if name in bounds)
+    return f"{'whole number' if field.annotation is int else 'number'} {shown}".strip()
 
 
 def _shown_default(name: str, default: object) -> str:

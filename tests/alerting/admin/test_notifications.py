@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from alerting.messages import message_new
-from alerting.models import Attempt, Notification, OperatorAction
+from alerting.models import Attempt, MessageKind, Notification, OperatorAction
 from tests.alerting.world import NOW, World
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ def make_notifications(world: World, user: User, count: int, **fields: Any) -> l
     for number in range(count):
         event = world.make_event(mmsi=512000000 + number, position_key=f"{rule.pk} {number}")
         message = message_new(
-            organisation_id=world.organisation.pk, channel=channel, kind="realtime", due_at=NOW, now=NOW
+            organisation_id=world.organisation.pk, channel=channel, kind=MessageKind.REALTIME, due_at=NOW, now=NOW
         )
         message.state, message.reason, message.error_kind = "failed", "refused", "permanent"
         message.subject, message.text, message.html = "ENDEAVOUR entered Gulf", "as it was sent", "<p>as sent</p>"
@@ -132,7 +132,7 @@ def test_an_action_asks_first_and_changes_nothing_until_confirmed(
 def test_a_get_never_acts(staff: Client, world: World, manager: User) -> None:
     (row,) = make_notifications(world, manager, 1)
 
-    staff.get(LIST, {"action": "retry", "index": "0", ACTION_CHECKBOX_NAME: row.pk, "confirmed": "yes"})
+    staff.get(LIST, {"action": "retry", "index": "0", ACTION_CHECKBOX_NAME: str(row.pk), "confirmed": "yes"})
 
     row.refresh_from_db()
     assert row.state == "failed"
