@@ -75,7 +75,12 @@ class Environment(BaseSettings):
     prometheus_multiproc_dir: Path | None = Field(
         None, description="Folder for metrics of several processes; one for each deployment."
     )
-    metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's metrics on loopback; 0: none.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of the metrics of a worker or the watch on loopback, one for each; 0: none.",
+    )
 
     stale_after_hours: float = Field(48, gt=0, le=24 * 365, description="Hours after due when a message is stale.")
     late_after_minutes: float = Field(15, gt=0, description="A message sent later than this says so.")

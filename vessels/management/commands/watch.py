@@ -17,10 +17,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 from tqdm import tqdm
 
+from resilience.metrics import metrics_serve
 from vessels.feeds import SourceError, is_bounded, parse_source, read_bounded, sha256_of
 from vessels.feeds.sources import BoundedSource as BoundedText
 from vessels.models import BoundedSource, Feed
@@ -42,7 +44,9 @@ class Command(BaseCommand):
         parser.add_argument("--again", action="store_true", help="Evaluate files that are finished already.")
         parser.add_argument("--speed", type=positive, metavar="N", help="Replay files at N times real time.")
         parser.add_argument("--start", type=moment, metavar="TIME", help="Time of a file whose reports have none.")
-        parser.add_argument("--keep-raw", action="store_true", help="Keep the raw sentences with the positions.")
+        parser.add_argument(
+            "--keep-raw", action="store_true", default=settings.KEEP_RAW, help="Keep raw sentences (KEEP_RAW)."
+        )
         parser.add_argument("--batch-size", type=int, default=BATCH, help="Reports per transaction (files).")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -128,7 +132,10 @@ class Command(BaseCommand):
             given = [self._live_feed(text).pk for text in texts]
             feeds = lambda: list(Feed.objects.filter(pk__in=given))  # noqa: E731
         began = time.monotonic()
+        stop_metrics = metrics_serve(port=settings.METRICS_PORT) if settings.METRICS_PORT else None
         totals = Listening(feeds=feeds, stop=stop, keep_raw=options["keep_raw"]).run()
+        if stop_metrics is not None:
+            stop_metrics()
         self._tell(as_summary(totals), time.monotonic() - began)
 
     def _live_feed(self, text: str) -> Feed:
