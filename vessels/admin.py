@@ -35,13 +35,20 @@ from vessels.models import (
 MOST_POINTS_SHOWN = 2_000
 
 
+class GeometryField(forms.JSONField):
+    """JSON whose absence is an empty field, not the word null."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
+
+
 class AreaForm(forms.ModelForm):
     """Takes GeoJSON as people have it, and stores it as the watch needs it.
 
     A large geometry is not put into the page: an empty field keeps it, and the description says what it is.
     """
 
-    geometry = forms.JSONField(
+    geometry = GeometryField(
         widget=forms.Textarea(attrs={"rows": 12, "cols": 90, "spellcheck": "false"}),
         help_text="GeoJSON: Polygon, MultiPolygon, Feature or FeatureCollection; longitudes −180…180 or 0…360.",
     )

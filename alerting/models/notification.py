@@ -95,7 +95,7 @@ class Notification(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.subscription} of {self.event}"
+        return f"{self.event}, for {self.subscription}"
 
 
 class MatchFailure(models.Model):
