@@ -23,7 +23,6 @@ from typing import TypeVar
 
 import structlog
 from django.db import DatabaseError, IntegrityError, connection, transaction
-from resilience.incidents import incident_report
 
 from accounts.local_time import next_daily, next_weekly
 from alerting.messages import MESSAGES_WAITING, message_new
@@ -38,6 +37,7 @@ from alerting.models import (
 )
 from alerting.rules.book import RuleBook, read_rule_book
 from alerting.rules.selection import Candidate, rule_takes
+from resilience.incidents import incident_report
 from vessels.models import Event, EventKind, Vessel
 
 log = structlog.get_logger(__name__)

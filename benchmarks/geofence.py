@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import shapely
@@ -22,9 +23,9 @@ def cases() -> Iterator[Case]:
         yield Case(
             case=f"{AREAS} areas of {vertices} vertices",
             unit="points/s",
-            ours=lambda fence=fence, lon=lon, lat=lat: rate(lambda: fence.locate(lon, lat)),
+            ours=partial(rate, partial(fence.locate, lon, lat)),
             peer="STRtree.query(predicate='intersects')",
-            run_peer=lambda world=world, lon=lon, lat=lat: rate(tree_with_predicate(world, lon, lat)),
+            run_peer=partial(rate, tree_with_predicate(world, lon, lat)),
             rounds=3,
         )
 

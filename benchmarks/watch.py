@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def cases() -> Iterator[Case]:
         yield Case(
             case=f"{vessels} vessels, batches of {size}",
             unit="reports/s",
-            ours=lambda rows=rows, size=size: evaluate(world, rows, size),
+            ours=partial(evaluate, world, rows, size),
             rounds=3,
         )
 

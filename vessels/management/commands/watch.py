@@ -47,7 +47,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--keep-raw", action="store_true", default=settings.KEEP_RAW, help="Keep raw sentences (KEEP_RAW)."
         )
-        parser.add_argument("--batch-size", type=int, default=BATCH, help="Reports per transaction (files).")
+        parser.add_argument("--batch-size", type=count, default=BATCH, help="Reports per transaction (files).")
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = threading.Event()
@@ -192,7 +192,14 @@ def listed(numbers: dict[str, int]) -> str:
 
 def positive(text: str) -> float:
     number = float(text)
-    if not number > 0:
+    if not 0 < number < float("inf"):
+        raise ValueError(text)
+    return number
+
+
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
         raise ValueError(text)
     return number
 
