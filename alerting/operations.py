@@ -42,8 +42,10 @@ def notification_retry(*, notification: Notification, by: User, at: datetime) ->
     if message is None:
         _retry_unattached(row, at=at)
     elif message.state in RETRYABLE_STATES:
+        ended = message.state
         _retry_message(message, at=at)
-        message.notifications.filter(state__in=RETRYABLE_STATES).update(
+        # what a re-check had taken out of a digest stays out: its words do not tell of it
+        message.notifications.filter(state=ended).update(
             state=State.PENDING, reason="", due_at=at, handled_by=None, handled_at=None, summary=None
         )
     else:

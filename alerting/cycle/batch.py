@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 from django.db import close_old_connections
 from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
@@ -37,18 +39,25 @@ class Batch:
         self._transports: dict[str, Transport] = {}
         self._paused: set[str] = set()
         self._was_paused: frozenset[str] = frozenset()
+        self._unrecorded: set[int] = set()
 
     def work(self) -> None:
         """Raises `LookUpFailed` when a bulk look-up fails and `StopSending` when an outcome cannot be recorded."""
         self._was_paused = paused_kinds()
         found = load(self._claim)
         checked = [each for message in found.messages if (each := self._check(message, found))]
+        _tell_vessels_not_found(checked, found)
         written = [ready for each in checked if (ready := self._write(each, found))]
         for ready in self._fix(written):
             if not self._may_start():
                 break
             if ready.checked.channel and ready.checked.channel.kind not in self._paused:
                 self._send(ready)
+
+    def untold(self) -> Claim:
+        """What may be given back. A message whose outcome could not be recorded is not: its lease runs out, which
+        costs it a death, so that it is not sent again and again."""
+        return replace(self._claim, message_ids=tuple(set(self._claim.message_ids) - self._unrecorded))
 
     def close(self) -> None:
         """Let go of the open connections."""
@@ -146,6 +155,7 @@ class Batch:
             try:
                 self._record_once(checked, tried)
             except DatabaseFault as fault:
+                self._unrecorded.add(checked.message.pk)
                 raise StopSending(f"The outcome of message {checked.message.pk} was not recorded: {fault}") from fault
 
     def _record_once(self, checked: Checked, tried: Tried) -> None:
@@ -194,3 +204,17 @@ class Batch:
     def _ours(self, checked: Checked, error: Exception) -> None:
         """A fault of our own, handled where it was caught: it costs this message an attempt, and nothing else."""
         self._record(checked, never_sent(error, self._context))
+
+
+def _tell_vessels_not_found(checked: list[Checked], found: Loaded) -> None:
+    """One incident however many they are: their alerts leave all the same and name them by MMSI."""
+    wanted = {one.event.mmsi for each in checked for one in each.wanted}
+    if missing := sorted(wanted - found.vessels.keys()):
+        incident_report(
+            kind="vessel_not_found",
+            summary=f"{len(missing)} vessels with alerts cannot be found, the first by MMSI {missing[0]:09d};"
+            " their alerts name them by MMSI.",
+            severity="warning",
+            fingerprint="vessel_not_found",
+            details={"mmsis": missing[:20]},
+        )

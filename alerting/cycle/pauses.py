@@ -37,6 +37,11 @@ def probes_take(*, now: datetime) -> frozenset[str]:
     return frozenset(won)
 
 
+def probe_give_back(*, kind: str, now: datetime) -> None:
+    """The probe found nothing to try here: the next process may, which may have something."""
+    TransportPause.objects.filter(kind=kind).update(probe_at=now)
+
+
 def pause_begin(*, kind: str, fault: TransportError, now: datetime) -> None:
     """Pause the kind, or set the next probe if it is paused already. One incident for each pause."""
     probe_at = now + PROBE_AFTER.get(fault.kind, PROBE_AFTER[ErrorKind.TRANSIENT])

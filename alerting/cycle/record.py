@@ -115,14 +115,14 @@ def fault_record(checked: Checked, tried: Tried, *, token: UUID, context: CycleC
     made = message.attempts_made + 1
     then = after_fault(fault, attempts_made=made, context=context, now=tried.ended_at)
     changes: dict[str, Any] = {"next_attempt_at": then.at} if then.at else {}
-    changes |= {"state": then.state, "reason": str(fault), "error_kind": fault.kind, "attempts_made": made}
+    changes |= {"state": then.state, "reason": _storable(str(fault)), "error_kind": fault.kind, "attempts_made": made}
     if not _fenced(message, token, **changes):
         return None
     if then.state == State.FAILED:
-        _notifications(message).update(state=State.FAILED, reason=str(fault))
+        _notifications(message).update(state=State.FAILED, reason=_storable(str(fault)))
     if fault.bounced:
         Channel.objects.filter(pk=message.channel_id, disabled_at__isnull=True).update(
-            disabled_at=tried.ended_at, disabled_reason=f"Its address was refused: {fault}"[:500]
+            disabled_at=tried.ended_at, disabled_reason=_storable(f"Its address was refused: {fault}")[:500]
         )
     return then
 

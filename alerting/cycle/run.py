@@ -24,7 +24,7 @@ from alerting.cycle.batch import Batch, StopSending
 from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import CYCLES, Counts
 from alerting.cycle.load import LookUpFailed
-from alerting.cycle.pauses import paused_kinds, probes_take
+from alerting.cycle.pauses import paused_kinds, probe_give_back, probes_take
 from alerting.cycle.queue import Claim, claim, release
 from alerting.models import SendCycleRun
 
@@ -47,6 +47,7 @@ def send_cycle(context: CycleContext) -> Counts:
             context.beat()
     except StopSending as stopped:
         error = str(stopped)
+        log.exception("outcome_not_recorded", cadence=context.cadence, error=error)
     except LookUpFailed as fault:
         error = str(fault)
         log.exception(fault.event, cadence=context.cadence, error=f"{fault}: {fault.__cause__}")
@@ -61,7 +62,14 @@ def _claims(context: CycleContext, counts: Counts, *, until: float) -> Iterator[
     """One message of each paused kind whose probe is due; then batches of what is due while there are any; last
     the messages during which a worker died, each alone."""
     for kind in probes_take(now=context.clock()):
-        yield _claim(context, limit=1, paused=[one for one in ChannelKind.values if one != kind])
+        others = [one for one in ChannelKind.values if one != kind]
+        probe = _claim(context, limit=1, paused=others)
+        if not probe.message_ids:
+            probe = _claim(context, limit=1, paused=others, suspects=True)
+        if probe.message_ids:
+            yield probe
+        else:  # this cadence has nothing that could show whether the way is open again
+            probe_give_back(kind=kind, now=context.clock())
     for suspects in (False, True):
         while not context.stopping() and context.monotonic() + context.send_deadline <= until:
             limit = 1 if suspects else context.claim_size
@@ -95,7 +103,7 @@ def _work(claimed: Claim, context: CycleContext, counts: Counts, *, until: float
         batch.work()
     finally:
         batch.close()
-        counts.released += _give_back(claimed)
+        counts.released += _give_back(batch.untold())
 
 
 def _give_back(claimed: Claim) -> int:

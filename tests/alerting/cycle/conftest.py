@@ -14,6 +14,7 @@ from alerting.cycle.run import send_cycle
 from alerting.matching import matching_step
 from alerting.models import Notification
 from tests.alerting.world import NOW, World
+from vessels.models import Vessel
 
 
 @pytest.fixture
@@ -28,15 +29,19 @@ class Post:
     world: World
     now: datetime = NOW
 
-    def alert(self, email: str = "ana@moana.example", *, mmsi: int = 512000001, **rule: Any) -> Notification:
+    def alert(
+        self, email: str = "ana@moana.example", *, mmsi: int = 512000001, vessel: bool = True, **rule: Any
+    ) -> Notification:
         """One user with one realtime notification waiting."""
         user = self.world.make_user(email)
         made = self.world.make_rule(f"Rule of {email}", **rule)
         self.world.subscribe(user, made, self.world.make_channel(user))
-        return self.tell(mmsi=mmsi, email=email)
+        return self.tell(mmsi=mmsi, email=email, vessel=vessel)
 
-    def tell(self, *, email: str, mmsi: int = 512000001) -> Notification:
+    def tell(self, *, email: str, mmsi: int = 512000001, vessel: bool = True) -> Notification:
         """An event that the rule of this user takes; other users' rules take it too."""
+        if vessel and not Vessel.objects.filter(mmsi=mmsi).exists():
+            self.world.make_vessel(mmsi)
         self.world.make_event(mmsi=mmsi, occurred_at=self.now)
         matching_step(now=self.now)
         return Notification.objects.filter(subscription__user__email=email).latest("pk")

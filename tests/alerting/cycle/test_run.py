@@ -22,7 +22,6 @@ def incident_kinds() -> list[str]:
 
 
 def test_an_alert_is_sent_and_everything_says_so(post: Post, smtp_server: SmtpServer) -> None:
-    post.world.make_vessel()
     notification = post.alert()
 
     counts = post.cycle()
@@ -50,7 +49,7 @@ def test_one_bad_row_of_each_sort_stops_no_other(post: Post, smtp_server: SmtpSe
     template = post.world.make_rule("Broken template", template="ok")
     type(template).objects.filter(pk=template.pk).update(template="{% no_such_tag %}")
     post.world.subscribe(broken, template, post.world.make_channel(broken))
-    post.alert("good@moana.example", mmsi=512000999)
+    post.alert("good@moana.example", mmsi=512000999, vessel=False)
     deleted.deleted_at = NOW
     deleted.save()
 
@@ -62,7 +61,7 @@ def test_one_bad_row_of_each_sort_stops_no_other(post: Post, smtp_server: SmtpSe
     assert set(Notification.objects.filter(subscription__user=deleted).values_list("state", "reason")) == {
         ("cancelled", "The user was deleted.")
     }
-    assert incident_kinds() == ["deleted_user_with_subscriptions", "template_fault"]
+    assert incident_kinds() == ["deleted_user_with_subscriptions", "template_fault", "vessel_not_found"]
     assert Incident.objects.get(kind="deleted_user_with_subscriptions").count == 2
 
 
