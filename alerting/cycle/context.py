@@ -33,6 +33,10 @@ def _ladder() -> tuple[float, ...]:
     return tuple(settings.RETRY_LADDER_SECONDS)
 
 
+def _connections(kind: str) -> int:
+    return 5
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CycleContext:
     """Made once for a cycle. Times of the rows come from `clock`, deadlines from `monotonic`."""
@@ -43,6 +47,7 @@ class CycleContext:
     stopping: Callable[[], bool] = never  # asked between messages
     beat: Callable[[], None] = lambda: None  # a sign of life, while the cycle makes progress
     transport: Callable[[str], Transport] = transport_for
+    connections: Callable[[str], int] = _connections  # by kind of channel: how many at a time
     jitter: Callable[[], float] = random.random  # 0 to 1
     worker: str = field(default_factory=worker_name)
     claim_size: int = field(default_factory=lambda: settings.CLAIM_SIZE)

@@ -37,9 +37,10 @@ class Counts:
     def as_dict(self) -> dict[str, int]:
         return asdict(self)
 
-    def tried(self) -> int:
-        """Messages that came to an outcome."""
-        return self.sent + self.retried + self.failed + self.cancelled + self.stale
+    def add_all(self, other: Counts) -> None:
+        """Take over what another thread counted; the metrics have it already."""
+        for name, number in other.as_dict().items():
+            setattr(self, name, getattr(self, name) + number)
 
     def did_something(self) -> bool:
         return any(self.as_dict().values())

@@ -13,19 +13,24 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from alerting.messages import MESSAGES_WAITING, message_new
-from alerting.models import Message, Notification, State
+from alerting.models import Death, Message, Notification, State
 
 __all__ = [
     "DEATHS_TO_QUARANTINE",
+    "RELEASED",
     "Claim",
     "claim",
     "message_new",
     "reap",
+    "reap_worker",
     "release",
     "senders_wake",
 ]
+
+RELEASED: dict[str, Any] = {"claim_token": None, "lease_until": None, "claimed_by": ""}
 
 # Three workers that died with nothing but this message in hand: it is the message.
 DEATHS_TO_QUARANTINE = 3
@@ -41,7 +46,8 @@ _DUE = """m.state = 'pending' AND m.next_attempt_at <= %(now)s AND m.kind = ANY(
         AND m.deaths {deaths} AND NOT c.kind = ANY(%(paused)s)"""
 _AND_CHANNEL = "JOIN accounts_channel c ON c.id = m.channel_id"
 _CLAIM = """
-    UPDATE alerting_message SET state = 'claimed', claim_token = %(token)s, lease_until = %(lease_until)s
+    UPDATE alerting_message
+    SET state = 'claimed', claim_token = %(token)s, lease_until = %(lease_until)s, claimed_by = %(worker)s
     FROM (
         SELECT taken.id FROM unnest(%(organisations)s::bigint[]) AS o(id) CROSS JOIN LATERAL (
             SELECT m.id, m.next_attempt_at FROM alerting_message m {and_channel}
@@ -68,11 +74,13 @@ def claim(
     limit: int,
     now: datetime,
     lease: timedelta,
+    worker: str,
     paused: Collection[str] = (),
     suspects: bool = False,
 ) -> Claim:
     """Take up to `limit` due messages of these kinds, the same share for each organisation.
 
+    `worker`: host and process, so that its claims can be ended when it is known to be dead.
     `paused`: kinds of channel that wait. With `suspects` only messages during which a worker died, else none of them:
     the caller takes those one at a time.
     """
@@ -84,6 +92,7 @@ def claim(
         "paused": [str(kind) for kind in paused],
         "token": token,
         "lease_until": lease_until,
+        "worker": worker[:200],
     }
     due = _DUE.format(deaths="> 0" if suspects else "= 0")
     with connection.cursor() as cursor:
@@ -105,55 +114,58 @@ def claim(
     return Claim(token, lease_until, tuple(sorted(taken)))
 
 
-def release(claimed: Claim, message_ids: Collection[int] | None = None) -> int:
+def release(token: UUID, messages: Collection[int]) -> int:
     """Give back what was not tried: pending again, as due as before. Returns how many were still ours."""
-    keys = claimed.message_ids if message_ids is None else tuple(message_ids)
-    return Message.objects.filter(pk__in=keys, claim_token=claimed.token).update(
-        state=State.PENDING, claim_token=None, lease_until=None
-    )
+    return Message.objects.filter(pk__in=messages, claim_token=token).update(state=State.PENDING, **RELEASED)
 
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """What became of leases that ran out."""
+    """What became of the claims of dead workers."""
 
     returned: tuple[int, ...]
     quarantined: tuple[int, ...]
 
 
-@transaction.atomic
 def reap(*, now: datetime, limit: int = 500) -> Reaped:
-    """Take back claims whose lease ran out: their worker died, or hangs. Each costs its message a death.
+    """Take back claims whose lease ran out: their worker died, or hangs."""
+    return _take_back(Message.objects.filter(lease_until__lt=now), now=now, cause="its lease ran out", limit=limit)
 
-    A message with deaths is claimed alone, so further deaths are its own: after three it is quarantined.
-    """
-    expired = list(
-        Message.objects.select_for_update(skip_locked=True)
-        .filter(state=State.CLAIMED, lease_until__lt=now)
-        .order_by("lease_until")[:limit]
+
+def reap_worker(*, worker: str, cause: str, now: datetime, limit: int = 5000) -> Reaped:
+    """Take back the claims of a worker that is known to be dead: nobody waits for its leases."""
+    return _take_back(Message.objects.filter(claimed_by=worker[:200]), now=now, cause=cause, limit=limit)
+
+
+@transaction.atomic
+def _take_back(claims: QuerySet[Message], *, now: datetime, cause: str, limit: int) -> Reaped:
+    """Each claim costs its message a death. A message with deaths is claimed alone, so further deaths are its own:
+    after three of those it is quarantined."""
+    ended = list(claims.filter(state=State.CLAIMED).select_for_update(skip_locked=True).order_by("lease_until")[:limit])
+    Death.objects.bulk_create(
+        Death(message=each, worker=each.claimed_by, alone=each.deaths > 0, cause=cause, noticed_at=now)
+        for each in ended
     )
-    returned, quarantined = [], []
-    for message in expired:
-        message.deaths += 1
-        message.claim_token = message.lease_until = None
-        # the first death may have been a neighbour's fault
-        if message.deaths > DEATHS_TO_QUARANTINE:
-            message.state = State.QUARANTINED
-            message.reason = (
-                f"The sending process died {message.deaths} times with this message in hand. "
-                "It is kept apart so that nothing else waits for it."
-            )
-            quarantined.append(message.pk)
-        else:
-            message.state = State.PENDING
-            returned.append(message.pk)
-    Message.objects.bulk_update(expired, ["state", "reason", "deaths", "claim_token", "lease_until"])
-    for message in expired:
-        if message.state == State.QUARANTINED:
-            Notification.objects.filter(message=message, state=State.PENDING).update(
-                state=State.QUARANTINED, reason=message.reason
-            )
-    return Reaped(tuple(returned), tuple(quarantined))
+    quarantined = [each for each in ended if each.deaths >= DEATHS_TO_QUARANTINE]
+    for each in ended:
+        each.deaths += 1
+        each.claim_token, each.lease_until, each.claimed_by = None, None, ""
+        each.state = State.PENDING
+    for each in quarantined:
+        each.state = State.QUARANTINED
+        each.reason = (
+            f"The sending process died {each.deaths} times with this message in hand. "
+            "It is kept apart so that nothing else waits for it."
+        )
+    Message.objects.bulk_update(
+        ended, ["state", "reason", "deaths", "claim_token", "lease_until", "claimed_by"], batch_size=500
+    )
+    for each in quarantined:
+        Notification.objects.filter(message=each, state=State.PENDING).update(
+            state=State.QUARANTINED, reason=each.reason
+        )
+    apart = {each.pk for each in quarantined}
+    return Reaped(tuple(each.pk for each in ended if each.pk not in apart), tuple(apart))
 
 
 def senders_wake(deployment: str) -> None:

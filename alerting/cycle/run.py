@@ -4,14 +4,15 @@ The order matters:
 1. claim a batch by lease and token;
 2. load all it needs in bulk; a look-up that fails ends the cycle loudly and gives the batch back;
 3. re-check and render each message by itself; keep the words before they leave;
-4. send one message at a time over one open connection, with no transaction open;
-5. record its outcome before the next one starts: a crash can repeat only the one in hand;
+4. send on threads with one open connection each, which never touch the database; no transaction is open meanwhile;
+5. one recorder commits outcomes in groups; a connection is used again only when its last outcome is settled;
 6. give back what was not started.
+While the senders work on one batch, the next one is prepared: claimed when the one before is half done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -20,18 +21,24 @@ from django.db import close_old_connections
 from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 
 from accounts.models import ChannelKind
-from alerting.cycle.batch import Batch, StopSending
 from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import CYCLES, Counts
+from alerting.cycle.inhand import InHand
+from alerting.cycle.lane import Ready
 from alerting.cycle.load import LookUpFailed
 from alerting.cycle.pauses import paused_kinds, probe_give_back, probes_take
+from alerting.cycle.prepare import Preparation
 from alerting.cycle.queue import Claim, claim, release
+from alerting.cycle.recorder import Recorder
+from alerting.cycle.senders import Senders
 from alerting.models import SendCycleRun
 
 log = structlog.get_logger(__name__)
 
+_BEAT_SECONDS = 5.0
+
 # Claims that could not be given back because the database was away: the next cycle of this process does it.
-_owed: dict[UUID, Claim] = {}
+_owed: dict[UUID, list[int]] = {}
 
 
 def send_cycle(context: CycleContext) -> Counts:
@@ -42,15 +49,13 @@ def send_cycle(context: CycleContext) -> Counts:
     try:
         context.beat()
         _give_back_owed()
-        for claimed in _claims(context, counts, until=began + context.budget):
-            _work(claimed, context, counts, until=began + context.budget)
-            context.beat()
-    except StopSending as stopped:
-        error = str(stopped)
-        log.exception("outcome_not_recorded", cadence=context.cadence, error=error)
+        error = _Cycle(context, counts, until=began + context.budget).run()
     except LookUpFailed as fault:
         error = str(fault)
         log.exception(fault.event, cadence=context.cadence, error=f"{fault}: {fault.__cause__}")
+    except DatabaseFault as fault:
+        error = f"The database was lost: {fault}"
+        log.exception("send_cycle_lost_the_database", cadence=context.cadence, error=str(fault))
     except Exception as fault:
         error = f"{type(fault).__name__}: {fault}"
         log.exception("panic_in_send_cycle", cadence=context.cadence, error=error)
@@ -58,66 +63,106 @@ def send_cycle(context: CycleContext) -> Counts:
     return counts
 
 
-def _claims(context: CycleContext, counts: Counts, *, until: float) -> Iterator[Claim]:
-    """One message of each paused kind whose probe is due; then batches of what is due while there are any; last
-    the messages during which a worker died, each alone."""
-    for kind in probes_take(now=context.clock()):
-        others = [one for one in ChannelKind.values if one != kind]
-        probe = _claim(context, limit=1, paused=others)
-        if not probe.message_ids:
-            probe = _claim(context, limit=1, paused=others, suspects=True)
-        if probe.message_ids:
-            yield probe
-        else:  # this cadence has nothing that could show whether the way is open again
-            probe_give_back(kind=kind, now=context.clock())
-    for suspects in (False, True):
-        while not context.stopping() and context.monotonic() + context.send_deadline <= until:
-            limit = 1 if suspects else context.claim_size
-            claimed = _claim(context, limit=limit, paused=paused_kinds(), suspects=suspects)
+class _Cycle:
+    """One pass over the queue with its recorder and senders."""
+
+    def __init__(self, context: CycleContext, counts: Counts, *, until: float) -> None:
+        self._context = context
+        self._counts = counts
+        self._in_hand = InHand()
+        self._recorder = Recorder(context, self._in_hand, until=until)
+        self._senders = Senders(context, self._recorder, self._in_hand, until=until)
+        self._preparation = Preparation(context, counts, self._recorder, self._in_hand)
+
+    def run(self) -> str:
+        """Returns what kept the cycle from going on, or ""."""
+        try:
+            self._probe()
+            self._send_what_is_due()
+            self._send_suspects()
+        finally:
+            self._senders.close()
+            self._recorder.close()
+            self._counts.add_all(self._recorder.counts)
+            self._give_back(self._in_hand.take_all())
+        return "An outcome could not be recorded." if self._recorder.given_up.is_set() else ""
+
+    def _probe(self) -> None:
+        """One message of each paused kind whose time has come."""
+        for kind in probes_take(now=self._context.clock()):
+            others = [one for one in ChannelKind.values if one != kind]
+            claimed = self._claim(1, paused=others)
+            if not claimed.message_ids:
+                claimed = self._claim(1, paused=others, suspects=True)
+            if claimed.message_ids:
+                self._work(claimed, probe=True)
+                self._wait(at_most=0)
+            else:  # this cadence has nothing that could show whether the way is open again
+                probe_give_back(kind=kind, now=self._context.clock())
+
+    def _send_what_is_due(self) -> None:
+        while self._senders.open():
+            claimed = self._claim(self._context.claim_size, paused=self._paused())
             if not claimed.message_ids:
                 break
-            before = counts.tried()
-            yield claimed
-            if counts.tried() == before:  # nothing of it could be started, so nothing of the next could
-                break
+            self._work(claimed)
+            self._wait(at_most=self._context.claim_size // 2)
+        self._wait(at_most=0)
+
+    def _send_suspects(self) -> None:
+        """Messages during which a worker died: each alone in this process."""
+        while self._senders.open():
+            claimed = self._claim(1, paused=self._paused(), suspects=True)
+            if not claimed.message_ids:
+                return
+            self._work(claimed)
+            self._wait(at_most=0)
+
+    def _paused(self) -> frozenset[str]:
+        return paused_kinds() | self._senders.shut
+
+    def _claim(self, limit: int, *, paused: Collection[str], suspects: bool = False) -> Claim:
+        context = self._context
+        claimed = claim(
+            kinds=context.kinds,
+            limit=limit,
+            now=context.clock(),
+            lease=context.lease,
+            worker=context.worker,
+            paused=paused,
+            suspects=suspects,
+        )
+        self._in_hand.take(claimed)
+        self._counts.claimed += len(claimed.message_ids)
+        return claimed
+
+    def _work(self, claimed: Claim, *, probe: bool = False) -> None:
+        self._senders.put([Ready(one, claimed, probe) for one in self._preparation.prepare(claimed)])
+
+    def _wait(self, *, at_most: int) -> None:
+        """Until the senders have no more than that left; meanwhile give back what they returned."""
+        while self._senders.unfinished() > at_most:
+            self._senders.wait(at_most=at_most, seconds=_BEAT_SECONDS)
+            self._context.beat()
+        self._give_back(self._in_hand.take_returned())
+
+    def _give_back(self, several: dict[UUID, list[int]]) -> None:
+        for token, messages in several.items():
+            self._counts.released += _release(token, messages)
 
 
-def _claim(context: CycleContext, *, limit: int, paused: Collection[str], suspects: bool = False) -> Claim:
-    return claim(
-        kinds=context.kinds,
-        limit=limit,
-        now=context.clock(),
-        lease=context.lease,
-        paused=paused,
-        suspects=suspects,
-    )
-
-
-def _work(claimed: Claim, context: CycleContext, counts: Counts, *, until: float) -> None:
-    """One claim from load to record; whatever happens, what was not tried is given back."""
-    if not claimed.message_ids:
-        return
-    counts.claimed += len(claimed.message_ids)
-    batch = Batch(claimed, context, counts, until=until)
+def _release(token: UUID, messages: list[int]) -> int:
     try:
-        batch.work()
-    finally:
-        batch.close()
-        counts.released += _give_back(batch.untold())
-
-
-def _give_back(claimed: Claim) -> int:
-    try:
-        return release(claimed)
+        return release(token, messages)
     except DatabaseFault as fault:
-        _owed[claimed.token] = claimed
-        log.warning("release_failed", claimed=len(claimed.message_ids), error=str(fault))
+        _owed[token] = messages
+        log.warning("release_failed", claimed=len(messages), error=str(fault))
         return 0
 
 
 def _give_back_owed() -> None:
-    for token, claimed in list(_owed.items()):
-        release(claimed)
+    for token, messages in list(_owed.items()):
+        release(token, messages)
         del _owed[token]
 
 

@@ -66,6 +66,7 @@ class Message(models.Model):
     deaths = models.PositiveIntegerField(default=0, help_text="Claims that ended with the death of their worker.")
     claim_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    claimed_by = models.CharField(max_length=200, blank=True, editable=False, help_text="Host and process.")
     # fixed at the first attempt, so that every repeat says the same
     subject = models.TextField(blank=True)
     text = models.TextField(blank=True)
@@ -159,3 +160,19 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.outcome} at {self.started_at:%Y-%m-%d %H:%M:%S}Z"
+
+
+class Death(models.Model):
+    """A claim on a message that ended with the death of its worker. `alone`: the worker held nothing else."""
+
+    message = models.ForeignKey(Message, on_delete=models.PROTECT, related_name="death_records")
+    worker = models.CharField(max_length=200, blank=True, help_text="Host and process.")
+    alone = models.BooleanField()
+    cause = models.CharField(max_length=200)
+    noticed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["message", "noticed_at"]
+
+    def __str__(self) -> str:
+        return f"{self.worker} at {self.noticed_at:%Y-%m-%d %H:%M:%S}Z: {self.cause}"

@@ -47,7 +47,12 @@ class Post:
         return Notification.objects.filter(subscription__user__email=email).latest("pk")
 
     def cycle(self, cadence: str = "realtime", **changes: Any) -> Counts:
-        options: dict[str, Any] = {"cadence": cadence, "clock": lambda: self.now, "jitter": lambda: 0.5}
+        options: dict[str, Any] = {
+            "cadence": cadence,
+            "clock": lambda: self.now,
+            "jitter": lambda: 0.5,
+            "connections": lambda kind: 1,
+        }
         return send_cycle(CycleContext(**options | changes))
 
     def later(self, **length: float) -> None:

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from alerting.cycle.queue import claim, reap, release
+from alerting.cycle.queue import claim, reap, reap_worker, release
 from alerting.messages import message_new
-from alerting.models import Message, MessageKind, Notification
+from alerting.models import Death, Message, MessageKind, Notification
 from tests.alerting.cycle.conftest import Post
 from tests.alerting.world import NOW, World
 
@@ -28,7 +28,9 @@ def fill(world: World, count: int, *, email: str) -> None:
 
 
 def take(limit: int = 10, **options):  # type: ignore[no-untyped-def]
-    return claim(**{"kinds": [MessageKind.TEST], "limit": limit, "now": NOW, "lease": LEASE} | options)
+    return claim(
+        **{"kinds": [MessageKind.TEST], "limit": limit, "now": NOW, "lease": LEASE, "worker": "here:1"} | options
+    )
 
 
 def test_a_flood_of_one_organisation_holds_up_no_other(world: World) -> None:
@@ -73,10 +75,10 @@ def test_released_messages_are_due_again_at_once_and_only_by_their_holder(world:
     fill(world, 3, email="a@moana.example")
     first = take()
 
-    assert release(first) == 3
+    assert release(first.token, first.message_ids) == 3
     second = take()
     assert len(second.message_ids) == 3
-    assert release(first) == 0
+    assert release(first.token, first.message_ids) == 0
 
 
 def test_a_message_that_kills_its_worker_alone_three_times_is_quarantined(post: Post) -> None:
@@ -86,8 +88,8 @@ def test_a_message_that_kills_its_worker_alone_three_times_is_quarantined(post: 
     killed_alone = 0
     for death in range(4):
         suspects = death > 0
-        assert claim(kinds=kinds, limit=10, now=now, lease=LEASE, suspects=not suspects).message_ids == ()
-        assert len(claim(kinds=kinds, limit=1, now=now, lease=LEASE, suspects=suspects).message_ids) == 1
+        assert take(kinds=kinds, now=now, suspects=not suspects).message_ids == ()
+        assert len(take(1, kinds=kinds, now=now, suspects=suspects).message_ids) == 1
         now += LEASE + timedelta(seconds=1)
         killed_alone += suspects
         reaped = reap(now=now)
@@ -97,6 +99,19 @@ def test_a_message_that_kills_its_worker_alone_three_times_is_quarantined(post: 
     notification = Notification.objects.get()
     assert (notification.state, Message.objects.get().state) == ("quarantined", "quarantined")
     assert "died 4 times" in notification.reason
+    assert list(Death.objects.values_list("worker", "alone")) == [("here:1", False)] + 3 * [("here:1", True)]
+
+
+def test_the_claims_of_a_worker_known_to_be_dead_are_taken_back_at_once(world: World) -> None:
+    fill(world, 4, email="a@moana.example")
+    take(2, worker="here:1")
+    take(2, worker="here:2")
+
+    reaped = reap_worker(worker="here:1", cause="it was killed by signal 9", now=NOW)
+
+    assert len(reaped.returned) == 2
+    assert set(Death.objects.values_list("cause", "alone")) == {("it was killed by signal 9", False)}
+    assert Message.objects.filter(claimed_by="here:2", state="claimed").count() == 2
 
 
 def test_a_lease_that_runs_is_not_reaped(world: World) -> None:

@@ -1,0 +1,130 @@
+"""A lane: the queue of one kind of channel, and the threads that serve it, each with a connection of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from alerting.cycle.queue import Claim
+from alerting.cycle.render import Written
+from alerting.transports import Transport
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A message with its words and the claim that holds it. `probe`: its kind is paused, and this one tries the way."""
+
+    written: Written
+    claim: Claim
+    probe: bool = False
+
+    @property
+    def message_id(self) -> int:
+        return self.written.checked.message.pk
+
+
+class Lane:
+    """`put` from one thread; threads start when there is work for them, up to `most`.
+
+    `serve(ready, lane, transport)` does the work and says True; after `leave` it says False, and its thread ends.
+    `failed(ready, error)` hears what `serve` raised, `done()` of each message that is finished here.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        most: int,
+        transport: Callable[[str], Transport],
+        serve: Callable[[Ready, Lane, Transport], bool],
+        failed: Callable[[Ready, Exception], None],
+        done: Callable[[], None],
+    ) -> None:
+        self.kind = kind
+        self.works = False  # a server has answered for a message
+        self._most = most
+        self._transport = transport
+        self._serve_one = serve
+        self._failed = failed
+        self._told_done = done
+        self._queue: deque[Ready] = deque()
+        self._unfinished = 0
+        self._changed = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        self._serving = 0
+        self._idle = 0
+        self._closing = False
+
+    def put(self, several: Iterable[Ready]) -> None:
+        with self._changed:
+            for ready in several:
+                self._queue.append(ready)
+                self._unfinished += 1
+            self._changed.notify(len(self._queue))
+            for _ in range(min(len(self._queue) - self._idle, self._most - self._serving)):
+                self._start()
+
+    def unfinished(self) -> int:
+        """Messages that wait or are being served."""
+        return self._unfinished
+
+    def leave(self, ready: Ready) -> bool:
+        """Called by a thread: one connection fewer, this message goes to another. False for the last one."""
+        with self._changed:
+            if self._serving <= 1:
+                return False
+            self._serving -= 1
+            self._most = self._serving
+            self._queue.appendleft(ready)
+            self._changed.notify()
+            return True
+
+    def close(self) -> list[Ready]:
+        """What is being served is finished. Waits for the threads; returns what nobody has begun."""
+        with self._changed:
+            self._closing = True
+            left = list(self._queue)
+            self._queue.clear()
+            self._unfinished -= len(left)
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        return left
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._serve, name=f"{self.kind}-{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        self._serving += 1
+        thread.start()
+
+    def _serve(self) -> None:
+        transport: Transport | None = None
+        while (ready := self._take()) is not None:
+            try:
+                transport = transport or self._transport(self.kind)
+                if not self._serve_one(ready, self, transport):
+                    break
+            except Exception as error:  # one message's trouble must not end its thread
+                self._failed(ready, error)
+            self._done()
+        if transport is not None:
+            transport.close()
+
+    def _take(self) -> Ready | None:
+        with self._changed:
+            self._idle += 1
+            while not self._queue and not self._closing:
+                self._changed.wait()
+            self._idle -= 1
+            return self._queue.popleft() if self._queue else None
+
+    def _done(self) -> None:
+        with self._changed:
+            self._unfinished -= 1
+        self._told_done()

@@ -1,0 +1,110 @@
+"""From a claim to messages that are ready to leave: load, re-check, render, keep the words. Each guarded by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
+
+from alerting.cycle.context import CycleContext
+from alerting.cycle.counts import Counts
+from alerting.cycle.inhand import InHand
+from alerting.cycle.load import Loaded, load
+from alerting.cycle.outcomes import outcome_of
+from alerting.cycle.queue import Claim
+from alerting.cycle.recheck import Checked, recheck
+from alerting.cycle.recorder import Recorder
+from alerting.cycle.render import Written, write
+from alerting.cycle.send import never_sent
+from alerting.cycle.words import end_record, words_fix
+from alerting.models import Message
+from resilience.incidents import incident_report
+
+log = structlog.get_logger(__name__)
+
+
+class Preparation:
+    """What the preparing of all claims of a cycle shares."""
+
+    def __init__(self, context: CycleContext, counts: Counts, recorder: Recorder, in_hand: InHand) -> None:
+        self._context = context
+        self._counts = counts
+        self._recorder = recorder
+        self._in_hand = in_hand
+
+    def prepare(self, claimed: Claim) -> list[Written]:
+        """Raises `LookUpFailed` when a bulk look-up fails. A message that is not in the answer has come to an end."""
+        found = load(claimed)
+        checked = [each for message in found.messages if (each := self._check(message, found, claimed))]
+        _tell_vessels_not_found(checked, found)
+        written = [ready for each in checked if (ready := self._write(each, found, claimed))]
+        return self._fix(written, claimed)
+
+    def _check(self, message: Message, found: Loaded, claimed: Claim) -> Checked | None:
+        """The message if it is to be sent; an end that the re-check found is recorded here."""
+        try:
+            checked = recheck(message, found, now=self._context.clock())
+            if checked.end is None:
+                return checked
+            self._end(checked, claimed)
+        except Exception as error:  # one message's rows must not stop the others
+            self._ours(Checked(message), error, claimed)
+        return None
+
+    def _end(self, checked: Checked, claimed: Claim) -> None:
+        message = checked.message
+        ours = end_record(checked, token=claimed.token)
+        self._in_hand.ended((message.pk,))
+        if not ours:
+            return
+        self._counts.add(str(checked.end), self._context.cadence)
+        log.info("message_ended_unsent", message=message.pk, state=str(checked.end), reason=checked.reason)
+        if checked.deleted_user:
+            incident_report(
+                kind="deleted_user_with_subscriptions",
+                summary=f"User {message.user_id} was deleted but messages still wait for them; they are cancelled.",
+                severity="warning",
+                fingerprint=f"deleted_user_with_subscriptions:{message.user_id}",
+                details={"user": message.user_id, "organisation": message.organisation_id},
+            )
+
+    def _write(self, checked: Checked, found: Loaded, claimed: Claim) -> Written | None:
+        try:
+            return write(checked, found, self._context)
+        except Exception as error:  # a fault of ours costs this message an attempt, and nothing else
+            self._ours(checked, error, claimed)
+            return None
+
+    def _fix(self, written: list[Written], claimed: Claim) -> list[Written]:
+        """Keep the words of all at once; if that fails, of each by itself."""
+        try:
+            ours = words_fix(claimed, written)
+        except (DatabaseFault, ValueError):
+            ours = frozenset(one.checked.message.pk for one in written if self._fix_alone(one, claimed))
+        return [one for one in written if one.checked.message.pk in ours]
+
+    def _fix_alone(self, written: Written, claimed: Claim) -> bool:
+        try:
+            return bool(words_fix(claimed, [written]))
+        except (DatabaseFault, ValueError) as error:
+            self._ours(written.checked, error, claimed)
+            return False
+
+    def _ours(self, checked: Checked, error: Exception, claimed: Claim) -> None:
+        """A fault of our own, handled where it was caught: it costs this message an attempt, and nothing else."""
+        self._recorder.put(outcome_of(checked, claimed.token, never_sent(error, self._context), self._context))
+
+
+def _tell_vessels_not_found(checked: Iterable[Checked], found: Loaded) -> None:
+    """One incident however many they are: their alerts leave all the same and name them by MMSI."""
+    wanted = {one.event.mmsi for each in checked for one in each.wanted}
+    if missing := sorted(wanted - found.vessels.keys()):
+        incident_report(
+            kind="vessel_not_found",
+            summary=f"{len(missing)} vessels with alerts cannot be found, the first by MMSI {missing[0]:09d};"
+            " their alerts name them by MMSI.",
+            severity="warning",
+            fingerprint="vessel_not_found",
+            details={"mmsis": missing[:20]},
+        )

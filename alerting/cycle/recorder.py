@@ -1,0 +1,155 @@
+"""The recorder: the one thread of a cycle that writes what came of the sends.
+
+Outcomes that arrive while a commit is under way go into the next one together, so a commit costs the disk once for
+all connections. A sender hands its next message over only when its last outcome is settled: a crash repeats at most
+one message for each open connection. While the database is away the recorder holds the outcomes and tries again; the
+senders wait meanwhile.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+from django.db import close_old_connections, connection
+from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
+from django.db.utils import InterfaceError, OperationalError
+
+from alerting.cycle.context import CycleContext
+from alerting.cycle.counts import Counts
+from alerting.cycle.inhand import InHand
+from alerting.cycle.outcomes import Outcome, outcomes_record
+from alerting.cycle.pauses import pause_begin, pause_end
+from alerting.cycle.telling import outcome_tell
+from alerting.transports import TransportError
+from resilience.incidents import incident_report
+
+log = structlog.get_logger(__name__)
+
+Note = Callable[[], None]  # something else to write, between two groups
+
+MOST_AT_ONCE = 500
+_AWAY_SECONDS = 0.2  # between two tries while the database is away
+_AWAY = (OperationalError, InterfaceError)
+
+
+class Recorder:
+    """`put` from any thread; `close` when nothing more comes. The thread starts with the first outcome."""
+
+    def __init__(self, context: CycleContext, in_hand: InHand, *, until: float) -> None:
+        """`until`: monotonic seconds; a database that stays away longer leaves outcomes unrecorded."""
+        self.counts = Counts()
+        self.given_up = threading.Event()
+        self._context = context
+        self._in_hand = in_hand
+        self._until = until
+        self._waiting: queue.SimpleQueue[Outcome | Note | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def put(self, outcome: Outcome) -> None:
+        self._put(outcome)
+
+    def kind_paused(self, kind: str, fault: TransportError, *, at: datetime) -> None:
+        """No message of this kind can leave."""
+        self._put(lambda: pause_begin(kind=kind, fault=fault, now=at))
+
+    def kind_resumed(self, kind: str, *, at: datetime) -> None:
+        """A message of a kind that was paused was taken."""
+        self._put(lambda: pause_end(kind=kind, now=at))
+
+    def close(self) -> None:
+        """Write what still waits. Returns when all of it is settled."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _put(self, item: Outcome | Note) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="recorder", daemon=True)
+                self._thread.start()
+        self._waiting.put(item)
+
+    def _serve(self) -> None:
+        try:
+            while True:
+                outcomes, notes, last = self._next_group()
+                for note in notes:  # first: a kind that works again must not be found paused after its outcome
+                    self._write_note(note)
+                self._record(outcomes)
+                if last:
+                    return
+        finally:
+            connection.close()
+
+    def _next_group(self) -> tuple[list[Outcome], list[Note], bool]:
+        """Wait for something, then take all that is there."""
+        outcomes: list[Outcome] = []
+        notes: list[Note] = []
+        item = self._waiting.get()
+        while True:
+            if item is None:
+                return outcomes, notes, True
+            (outcomes if isinstance(item, Outcome) else notes).append(item)  # type: ignore[arg-type]
+            if len(outcomes) >= MOST_AT_ONCE:
+                return outcomes, notes, False
+            try:
+                item = self._waiting.get_nowait()
+            except queue.Empty:
+                return outcomes, notes, False
+
+    def _record(self, outcomes: Sequence[Outcome]) -> None:
+        """Together; and where the database refuses the group, each by itself."""
+        if not outcomes:
+            return
+        try:
+            self._commit(outcomes)
+        except Exception as fault:  # a thread that dies would leave the senders waiting for ever
+            if len(outcomes) == 1:
+                self._give_up(outcomes[0], fault)
+                return
+            log.warning("outcomes_recorded_singly", outcomes=len(outcomes), error=str(fault))
+            for each in outcomes:
+                self._record([each])
+
+    def _commit(self, outcomes: Sequence[Outcome]) -> None:
+        ours = self._written(outcomes)
+        self._in_hand.ended(each.message_id for each in outcomes)
+        for each in outcomes:
+            each.settled.set()
+        for each in outcomes:
+            outcome_tell(each, ours=each.message_id in ours, counts=self.counts, context=self._context)
+
+    def _written(self, outcomes: Sequence[Outcome]) -> frozenset[int]:
+        while True:
+            try:
+                return outcomes_record(outcomes, worker=self._context.worker)
+            except _AWAY as fault:
+                if self._context.monotonic() + _AWAY_SECONDS > self._until:
+                    raise
+                log.warning("outcomes_wait_for_the_database", outcomes=len(outcomes), error=str(fault))
+                close_old_connections()
+                time.sleep(_AWAY_SECONDS)
+
+    def _give_up(self, outcome: Outcome, fault: Exception) -> None:
+        """It is not known in the database what came of this message. It is not given back: its lease runs out,
+        which costs it a death, so that it is not sent again and again."""
+        self._in_hand.unrecorded(outcome.message_id)
+        self.given_up.set()
+        outcome.settled.set()
+        log.error("outcome_not_recorded", message=outcome.message_id, error=str(fault), exc_info=fault)
+
+    def _write_note(self, note: Note) -> None:
+        try:
+            note()
+        except DatabaseFault as fault:
+            close_old_connections()
+            incident_report(
+                kind="pause_not_recorded", summary="A pause of a transport could not be recorded.", error=fault
+            )

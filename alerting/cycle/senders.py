@@ -1,0 +1,137 @@
+"""The senders of one cycle: a lane for each kind of channel, and the rules by which a thread sends its next message.
+
+The threads never touch the database. Each kind has threads of its own, so that one whose server hangs holds up no
+other. A thread takes its next message only when the outcome of its last one is settled: a crash repeats at most one
+message for each open connection.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import structlog
+
+from alerting.cycle.context import CycleContext
+from alerting.cycle.inhand import InHand
+from alerting.cycle.lane import Lane, Ready
+from alerting.cycle.outcomes import outcome_of
+from alerting.cycle.recorder import Recorder
+from alerting.cycle.send import Tried, never_sent, send
+from alerting.models import ErrorKind
+from alerting.transports import Transport
+
+log = structlog.get_logger(__name__)
+
+
+class Senders:
+    """`put` what is ready; `close` returns when the last thread has ended."""
+
+    def __init__(self, context: CycleContext, recorder: Recorder, in_hand: InHand, *, until: float) -> None:
+        """`until`: monotonic seconds; no send starts that could end later."""
+        self.shut: set[str] = set()  # kinds whose way out turned out to be shut
+        self._context = context
+        self._recorder = recorder
+        self._in_hand = in_hand
+        self._until = until
+        self._lanes: dict[str, Lane] = {}
+        self._over = threading.Event()
+        self._fewer = threading.Event()
+        self._wake_at = 0
+
+    def put(self, several: Sequence[Ready]) -> None:
+        """Queue messages for the next free connection of their kind."""
+        kinds: dict[str, list[Ready]] = {}
+        for ready in several:
+            channel = ready.written.checked.channel
+            assert channel is not None
+            kinds.setdefault(channel.kind, []).append(ready)
+        for kind, theirs in kinds.items():
+            self._lane(kind).put(theirs)
+
+    def unfinished(self) -> int:
+        """Messages that wait or are on the wire."""
+        return sum(lane.unfinished() for lane in self._lanes.values())
+
+    def wait(self, *, at_most: int, seconds: float) -> bool:
+        """Wait until no more than `at_most` messages are unfinished. False if that takes longer."""
+        self._wake_at = at_most
+        self._fewer.clear()
+        return self.unfinished() <= at_most or self._fewer.wait(seconds) or self.unfinished() <= at_most
+
+    def open(self) -> bool:
+        """A send may start only if nobody said stop, it can end in time, and its outcome can be kept."""
+        context = self._context
+        return not (
+            self._over.is_set()
+            or self._recorder.given_up.is_set()
+            or context.stopping()
+            or context.monotonic() + context.send_deadline > self._until
+        )
+
+    def close(self) -> None:
+        """What is on the wire is finished, the rest is returned."""
+        self._over.set()
+        for lane in self._lanes.values():
+            for ready in lane.close():
+                self._in_hand.returned(ready.message_id)
+
+    def _lane(self, kind: str) -> Lane:
+        if kind not in self._lanes:
+            self._lanes[kind] = Lane(
+                kind,
+                most=self._context.connections(kind),
+                transport=self._context.transport,
+                serve=self._serve,
+                failed=self._failed,
+                done=self._done,
+            )
+        return self._lanes[kind]
+
+    # From here on: called by the lanes' threads.
+
+    def _serve(self, ready: Ready, lane: Lane, transport: Transport) -> bool:
+        if not self._may_send(ready, lane):
+            self._in_hand.returned(ready.message_id)
+            return True
+        tried = send(ready.written.outgoing, transport, self._context)
+        if tried.fault is not None and tried.fault.whole_kind:
+            return self._way_shut(ready, lane, tried)
+        lane.works = True
+        if ready.probe:
+            self._recorder.kind_resumed(lane.kind, at=tried.ended_at)
+        self._settle(ready, tried)
+        return True
+
+    def _may_send(self, ready: Ready, lane: Lane) -> bool:
+        lease_left = (ready.claim.lease_until - self._context.clock()).total_seconds()
+        if not self.open() or lease_left <= self._context.send_deadline:
+            self._over.set()  # whatever waits behind this one has no more time
+            return False
+        return ready.probe or lane.kind not in self.shut
+
+    def _way_shut(self, ready: Ready, lane: Lane, tried: Tried) -> bool:
+        """The kind pauses and no attempt is burnt; or the server only wants fewer connections than we have."""
+        fault = tried.fault
+        assert fault is not None
+        if fault.kind == ErrorKind.TRANSIENT and lane.works and lane.leave(ready):
+            log.info("connections_limited", kind=lane.kind, answer=fault.answer)
+            return False
+        self._in_hand.returned(ready.message_id)
+        if lane.kind not in self.shut:
+            self.shut.add(lane.kind)
+            self._recorder.kind_paused(lane.kind, fault, at=tried.ended_at)
+        return True
+
+    def _done(self) -> None:
+        if self.unfinished() <= self._wake_at:
+            self._fewer.set()
+
+    def _failed(self, ready: Ready, error: Exception) -> None:
+        """Our own code failed round a send."""
+        self._settle(ready, never_sent(error, self._context))
+
+    def _settle(self, ready: Ready, tried: Tried) -> None:
+        outcome = outcome_of(ready.written.checked, ready.claim.token, tried, self._context)
+        self._recorder.put(outcome)
+        outcome.settled.wait()

@@ -1,0 +1,80 @@
+"""What is written before a message leaves: its words, or an end that it comes to without an attempt.
+
+Fenced by the claim's token, as outcomes are. A message's state and its notifications' states are one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+
+from alerting.cycle.queue import RELEASED, Claim
+from alerting.cycle.recheck import Checked
+from alerting.cycle.render import Written
+from alerting.models import Message, MessageKind, Notification, State
+
+log = structlog.get_logger(__name__)
+
+
+def words_fix(claimed: Claim, written: Sequence[Written]) -> frozenset[int]:
+    """Keep the words of first attempts before they leave, and cancel what a re-check left out of them.
+
+    Returns which messages are still ours; a message that is not must not be sent.
+    """
+    fresh = [one for one in written if one.fresh]
+    ours: set[int] = set()
+    if fresh:
+        with transaction.atomic():
+            ours = _keep([one.checked.message for one in fresh], claimed)
+            for one in fresh:
+                if one.checked.message.pk in ours:
+                    _cancel_dropped(one.checked)
+    return frozenset(ours | {one.checked.message.pk for one in written if not one.fresh})
+
+
+def _keep(rows: Sequence[Message], claimed: Claim) -> set[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE alerting_message m SET subject = v.subject, text = v.text, html = v.html"
+            " FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[]) AS v(id, subject, text, html)"
+            " WHERE m.id = v.id AND m.claim_token = %s RETURNING m.id",
+            [
+                [row.pk for row in rows],
+                [row.subject for row in rows],
+                [row.text for row in rows],
+                [row.html for row in rows],
+                claimed.token,
+            ],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+@transaction.atomic
+def end_record(checked: Checked, *, token: UUID) -> bool:
+    """A message that the re-check ended without an attempt. False if it is no longer ours."""
+    message = checked.message
+    end = checked.end
+    assert end is not None
+    ours = Message.objects.filter(pk=message.pk, claim_token=token).update(state=end, reason=checked.reason, **RELEASED)
+    if not ours:
+        log.warning("outcome_fenced", message=message.pk)
+        return False
+    _cancel_dropped(checked)
+    dropped = [one.pk for one, _ in checked.dropped]
+    _notifications(message).exclude(pk__in=dropped).update(state=end, reason=checked.reason)
+    if end == State.STALE and message.kind == MessageKind.SUMMARY:
+        Notification.objects.filter(summary=message).update(summary=None)  # the next summary tells of them
+    return True
+
+
+def _notifications(message: Message) -> Any:
+    return Notification.objects.filter(message=message, state=State.PENDING)
+
+
+def _cancel_dropped(checked: Checked) -> None:
+    for one, reason in checked.dropped:
+        _notifications(checked.message).filter(pk=one.pk).update(state=State.CANCELLED, reason=reason)
