@@ -8,6 +8,19 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from resilience.ledger.models import Cause, DeploymentRun, WorkerDeath, WorkInHand
+
+__all__ = [
+    "Cause",
+    "DeploymentRun",
+    "Heartbeat",
+    "Incident",
+    "IncidentQuerySet",
+    "Severity",
+    "WorkInHand",
+    "WorkerDeath",
+]
+
 
 class Severity(models.TextChoices):
     """How bad an incident is; critical ones are posted first."""

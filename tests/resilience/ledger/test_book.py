@@ -1,0 +1,136 @@
+"""What a run leaves unfinished is found once, by whoever looks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from resilience import incidents
+from resilience.ledger import book
+from resilience.ledger.book import Run, deaths_count, run_end, run_seen, runs_unclean, work_in_hand
+from resilience.ledger.keeper import WORKER_DEATHS, RunKeeper
+from resilience.ledger.models import Cause, DeploymentRun, WorkerDeath, WorkInHand
+from resilience.ledger.place import place_here
+from resilience.models import Incident
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def make_run(*, instance: str = "a", pid: int | None = None) -> Run:
+    return Run(part="worker realtime", instance=instance, began_at=NOON, place=place_here(pid))
+
+
+def dead_run(instance: str = "a") -> Run:
+    """Of a process that has ended without a word."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    run = make_run(instance=instance, pid=process.pid)
+    run_seen(run)
+    process.kill()
+    process.communicate()
+    return run
+
+
+def test_work_that_ends_leaves_nothing_also_when_it_fails() -> None:
+    run = make_run()
+    with work_in_hand(run, "send_cycle", now=NOON):
+        during = WorkInHand.objects.get()
+    with pytest.raises(ZeroDivisionError), work_in_hand(run, "send_cycle", now=NOON):
+        raise ZeroDivisionError
+
+    assert (during.run, during.pid, during.doing) == (run.id, os.getpid(), "send_cycle")
+    assert not WorkInHand.objects.exists()
+
+
+def test_work_that_ends_with_its_process_stays() -> None:
+    with pytest.raises(SystemExit), work_in_hand(make_run(), "send_cycle", now=NOON):
+        raise SystemExit
+
+    assert WorkInHand.objects.count() == 1
+
+
+def test_a_clean_end_leaves_no_row_and_is_no_death() -> None:
+    run = make_run()
+    run_seen(run)
+
+    assert run_end(run) == []
+    assert not DeploymentRun.objects.exists()
+    assert runs_unclean(make_run()) == []
+    assert not WorkerDeath.objects.exists()
+
+
+def test_a_run_whose_process_is_gone_is_told_once_with_what_it_had_in_hand() -> None:
+    gone = dead_run()
+    WorkInHand.objects.create(run=gone.id, pid=17, doing="realtime", began_at=NOON)
+    mine = make_run(instance="b")
+    run_seen(mine)
+
+    (end,) = runs_unclean(mine)
+
+    assert (end.part, end.instance, end.cause) == ("worker realtime", "a", Cause.UNCLEAN)
+    assert [(work.pid, work.doing) for work in end.unfinished] == [(17, "realtime")]
+    assert runs_unclean(mine) == []
+    assert list(DeploymentRun.objects.values_list("instance", flat=True)) == ["b"]
+    assert not WorkInHand.objects.exists()
+    assert WorkerDeath.objects.get().doing == "realtime"
+
+
+def test_out_of_memory_is_named_where_the_same_cgroup_counted_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter([3, 4])
+    monkeypatch.setattr(book, "oom_kills", lambda: next(counts))
+    dead_run()
+
+    (end,) = runs_unclean(make_run())
+
+    assert end.cause == Cause.OUT_OF_MEMORY
+
+
+def test_a_run_elsewhere_is_gone_when_it_was_not_seen_for_a_minute() -> None:
+    away = make_run(instance="away")
+    run_seen(replace(away, place=replace(away.place, host="away")))
+    mine = make_run(instance="b")
+
+    early = runs_unclean(mine)
+    DeploymentRun.objects.update(seen_at=timezone.now() - timedelta(seconds=61))
+    late = runs_unclean(mine)
+
+    assert (early, [end.host for end in late]) == ([], ["away"])
+
+
+def test_a_living_run_on_this_machine_is_not_gone_however_long_it_is_silent() -> None:
+    run_seen(make_run(instance="slow"))
+    DeploymentRun.objects.update(seen_at=timezone.now() - timedelta(hours=1))
+
+    assert runs_unclean(make_run(instance="b")) == []
+
+
+def test_the_keeper_reports_counts_and_takes_it_back() -> None:
+    gone = dead_run(instance=(name := uuid.uuid4().hex))
+    WorkInHand.objects.create(run=gone.id, pid=17, doing="realtime", began_at=NOON)
+    keeper = RunKeeper(make_run(instance=name), in_hand=lambda host, pids: [41, 42] if list(pids) == [17] else [])
+
+    keeper.look()
+    keeper.look()
+    incidents.flush(3.0)
+    incident = Incident.objects.get()
+    RunKeeper(gone, in_hand=lambda host, pids: []).look()  # new to the table: its first look clears nothing
+    keeper_of_gone = RunKeeper(gone, in_hand=lambda host, pids: [])
+    keeper_of_gone.look()
+    run_end(gone)
+    keeper_of_gone.look()
+
+    assert incident.kind == "worker_unclean_shutdown"
+    assert "realtime" in incident.summary
+    assert "41, 42" in incident.summary
+    assert incident.sample["unfinished"][0]["pid"] == 17
+    assert deaths_count(gone)["unclean_shutdown"] == 1
+    assert WORKER_DEATHS.labels(deployment="worker realtime", cause="unclean_shutdown")._value.get() >= 1
+    assert Incident.objects.get(pk=incident.pk).state == "resolved"
