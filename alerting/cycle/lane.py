@@ -29,10 +29,18 @@ class Ready:
         return self.written.checked.message.pk
 
 
+@dataclass(slots=True)
+class Seat:
+    """What one thread of a lane holds: its connection, and whether the outcome of its last message is settled."""
+
+    transport: Transport
+    settled: threading.Event | None = None
+
+
 class Lane:
     """`put` from one thread; threads start when there is work for them, up to `most`.
 
-    `serve(ready, lane, transport)` does the work and says True; after `leave` it says False, and its thread ends.
+    `serve(ready, lane, seat)` does the work and says True; after `leave` it says False, and its thread ends.
     `failed(ready, error)` hears what `serve` raised, `done()` of each message that is finished here.
     """
 
@@ -42,7 +50,7 @@ class Lane:
         *,
         most: int,
         transport: Callable[[str], Transport],
-        serve: Callable[[Ready, Lane, Transport], bool],
+        serve: Callable[[Ready, Lane, Seat], bool],
         failed: Callable[[Ready, Exception], None],
         done: Callable[[], None],
     ) -> None:
@@ -104,17 +112,17 @@ class Lane:
         thread.start()
 
     def _serve(self) -> None:
-        transport: Transport | None = None
+        seat: Seat | None = None
         while (ready := self._take()) is not None:
             try:
-                transport = transport or self._transport(self.kind)
-                if not self._serve_one(ready, self, transport):
+                seat = seat or Seat(self._transport(self.kind))
+                if not self._serve_one(ready, self, seat):
                     break
             except Exception as error:  # one message's trouble must not end its thread
                 self._failed(ready, error)
             self._done()
-        if transport is not None:
-            transport.close()
+        if seat is not None:
+            seat.transport.close()
 
     def _take(self) -> Ready | None:
         with self._changed:

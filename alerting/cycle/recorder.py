@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -37,6 +38,26 @@ _AWAY_SECONDS = 0.2  # between two tries while the database is away
 _AWAY = (OperationalError, InterfaceError)
 
 
+@dataclass(slots=True)
+class _Group:
+    """What is written together."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    marks: list[threading.Event] = field(default_factory=list)
+    last: bool = False
+
+    def add(self, item: Outcome | Note | threading.Event | None) -> None:
+        if item is None:
+            self.last = True
+        elif isinstance(item, Outcome):
+            self.outcomes.append(item)
+        elif isinstance(item, threading.Event):
+            self.marks.append(item)
+        else:
+            self.notes.append(item)
+
+
 class Recorder:
     """`put` from any thread; `close` when nothing more comes. The thread starts with the first outcome."""
 
@@ -47,7 +68,7 @@ class Recorder:
         self._context = context
         self._in_hand = in_hand
         self._until = until
-        self._waiting: queue.SimpleQueue[Outcome | Note | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Outcome | Note | threading.Event | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
@@ -61,6 +82,13 @@ class Recorder:
     def kind_resumed(self, kind: str, *, at: datetime) -> None:
         """A message of a kind that was paused was taken."""
         self._put(lambda: pause_end(kind=kind, now=at))
+
+    def settle(self) -> None:
+        """Wait until all that was put so far is settled."""
+        if self._thread is not None:
+            mark = threading.Event()
+            self._waiting.put(mark)
+            mark.wait()
 
     def close(self) -> None:
         """Write what still waits. Returns when all of it is settled."""
@@ -78,31 +106,31 @@ class Recorder:
 
     def _serve(self) -> None:
         try:
-            while True:
-                outcomes, notes, last = self._next_group()
-                for note in notes:  # first: a kind that works again must not be found paused after its outcome
-                    self._write_note(note)
-                self._record(outcomes)
-                if last:
-                    return
+            while not (group := self._next_group()).last:
+                self._work(group)
+            self._work(group)
         finally:
             connection.close()
 
-    def _next_group(self) -> tuple[list[Outcome], list[Note], bool]:
+    def _work(self, group: _Group) -> None:
+        for note in group.notes:  # first: a kind that works again must not be found paused after its outcome
+            self._write_note(note)
+        self._record(group.outcomes)
+        for mark in group.marks:
+            mark.set()
+
+    def _next_group(self) -> _Group:
         """Wait for something, then take all that is there."""
-        outcomes: list[Outcome] = []
-        notes: list[Note] = []
+        group = _Group()
         item = self._waiting.get()
         while True:
-            if item is None:
-                return outcomes, notes, True
-            (outcomes if isinstance(item, Outcome) else notes).append(item)  # type: ignore[arg-type]
-            if len(outcomes) >= MOST_AT_ONCE:
-                return outcomes, notes, False
+            group.add(item)
+            if group.last or len(group.outcomes) >= MOST_AT_ONCE:
+                return group
             try:
                 item = self._waiting.get_nowait()
             except queue.Empty:
-                return outcomes, notes, False
+                return group
 
     def _record(self, outcomes: Sequence[Outcome]) -> None:
         """Together; and where the database refuses the group, each by itself."""

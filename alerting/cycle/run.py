@@ -5,7 +5,7 @@ The order matters:
 2. load all it needs in bulk; a look-up that fails ends the cycle loudly and gives the batch back;
 3. re-check and render each message by itself; keep the words before they leave;
 4. send on threads with one open connection each, which never touch the database; no transaction is open meanwhile;
-5. one recorder commits outcomes in groups; a connection is used again only when its last outcome is settled;
+5. one recorder commits outcomes in groups; a connection lets its next message go only when its last is settled;
 6. give back what was not started.
 While the senders work on one batch, the next one is prepared: claimed when the one before is half done.
 """
@@ -144,6 +144,8 @@ class _Cycle:
         while self._senders.unfinished() > at_most:
             self._senders.wait(at_most=at_most, seconds=_BEAT_SECONDS)
             self._context.beat()
+        if at_most == 0:
+            self._recorder.settle()
         self._give_back(self._in_hand.take_returned())
 
     def _give_back(self, several: dict[UUID, list[int]]) -> None:

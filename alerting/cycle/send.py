@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from alerting.cycle.context import CycleContext
 from alerting.models import ErrorKind
-from alerting.transports import Outgoing, Transport, TransportError
+from alerting.transports import NotHandedOver, Outgoing, Transport, TransportError, nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,16 @@ class Tried:
     trace: str = ""
 
 
-def send(outgoing: Outgoing, transport: Transport, context: CycleContext) -> Tried:
-    """Hand the message over; the transport keeps to the deadline."""
+def send(
+    outgoing: Outgoing, transport: Transport, context: CycleContext, *, handover: Callable[[], None] = nothing
+) -> Tried:
+    """Hand the message over; the transport keeps to the deadline. Raises what `handover` does to keep it back."""
     started_at = context.clock()
     try:
-        answer = transport.send(outgoing, deadline=context.monotonic() + context.send_deadline)
+        deadline = context.monotonic() + context.send_deadline
+        answer = transport.send(outgoing, deadline=deadline, handover=handover)
+    except NotHandedOver:
+        raise
     except TransportError as fault:
         trace = traceback.format_exc()
         return Tried(started_at, context.clock(), fault.answer, fault, trace)

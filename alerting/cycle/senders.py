@@ -1,25 +1,26 @@
 """The senders of one cycle: a lane for each kind of channel, and the rules by which a thread sends its next message.
 
 The threads never touch the database. Each kind has threads of its own, so that one whose server hangs holds up no
-other. A thread takes its next message only when the outcome of its last one is settled: a crash repeats at most one
-message for each open connection.
+other. A thread lets its next message go only when the outcome of its last one is settled: a crash repeats at most one
+message for each open connection. Meanwhile the envelope of the next one is already on its way.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
 from alerting.cycle.context import CycleContext
 from alerting.cycle.inhand import InHand
-from alerting.cycle.lane import Lane, Ready
+from alerting.cycle.lane import Lane, Ready, Seat
 from alerting.cycle.outcomes import outcome_of
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.send import Tried, never_sent, send
 from alerting.models import ErrorKind
-from alerting.transports import Transport
+from alerting.transports import NotHandedOver
 
 log = structlog.get_logger(__name__)
 
@@ -90,18 +91,30 @@ class Senders:
 
     # From here on: called by the lanes' threads.
 
-    def _serve(self, ready: Ready, lane: Lane, transport: Transport) -> bool:
+    def _serve(self, ready: Ready, lane: Lane, seat: Seat) -> bool:
         if not self._may_send(ready, lane):
             self._in_hand.returned(ready.message_id)
             return True
-        tried = send(ready.written.outgoing, transport, self._context)
+        try:
+            tried = send(ready.written.outgoing, seat.transport, self._context, handover=partial(self._handover, seat))
+        except NotHandedOver:
+            self._in_hand.returned(ready.message_id)
+            return True
         if tried.fault is not None and tried.fault.whole_kind:
             return self._way_shut(ready, lane, tried)
         lane.works = True
         if ready.probe:
             self._recorder.kind_resumed(lane.kind, at=tried.ended_at)
-        self._settle(ready, tried)
+        seat.settled = self._record(ready, tried)
         return True
+
+    def _handover(self, seat: Seat) -> None:
+        """The next message may be accepted only when the outcome of the last one is settled. It is long before the
+        deadline, unless the database is away."""
+        if seat.settled is None or seat.settled.wait(self._context.send_deadline / 2):
+            return
+        self._over.set()
+        raise NotHandedOver
 
     def _may_send(self, ready: Ready, lane: Lane) -> bool:
         lease_left = (ready.claim.lease_until - self._context.clock()).total_seconds()
@@ -129,9 +142,9 @@ class Senders:
 
     def _failed(self, ready: Ready, error: Exception) -> None:
         """Our own code failed round a send."""
-        self._settle(ready, never_sent(error, self._context))
+        self._record(ready, never_sent(error, self._context))
 
-    def _settle(self, ready: Ready, tried: Tried) -> None:
+    def _record(self, ready: Ready, tried: Tried) -> threading.Event:
         outcome = outcome_of(ready.written.checked, ready.claim.token, tried, self._context)
         self._recorder.put(outcome)
-        outcome.settled.wait()
+        return outcome.settled

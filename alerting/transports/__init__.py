@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from accounts.models import ChannelKind
 from alerting.models import ErrorKind
-from alerting.transports.contract import Outgoing, Transport, TransportError
+from alerting.transports.contract import NotHandedOver, Outgoing, Transport, TransportError, nothing
 from alerting.transports.email import EmailTransport, smtp_settings
 from alerting.transports.slack import SlackTransport
 
-__all__ = ["Outgoing", "Transport", "TransportError", "UnknownKind", "transport_for"]
+__all__ = ["NotHandedOver", "Outgoing", "Transport", "TransportError", "UnknownKind", "nothing", "transport_for"]
 
 
 class UnknownKind:
@@ -17,7 +19,7 @@ class UnknownKind:
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
-    def send(self, outgoing: Outgoing, *, deadline: float) -> str:
+    def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         raise TransportError(
             f"This installation cannot send to channels of the kind {self.kind!r}.", kind=ErrorKind.PERMANENT
         )

@@ -52,13 +52,22 @@ class TransportError(Exception):
         self.unknown = unknown
 
 
+class NotHandedOver(Exception):
+    """What a `handover` raises to keep a message back: it has not left, and no attempt was made."""
+
+
+def nothing() -> None:
+    """For a `handover` that nobody waits for."""
+
+
 class Transport(Protocol):
     """One way out. It may keep a connection open between messages until `close`."""
 
-    def send(self, outgoing: Outgoing, *, deadline: float) -> str:
+    def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         """Hand one message over before `deadline` (monotonic seconds) and return the server's answer.
 
-        Raises `TransportError`.
+        `handover` is called once, just before the server can accept the message. It may wait, and it may raise
+        `NotHandedOver`, which passes. Raises `TransportError`.
         """
 
     def close(self) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 from django.conf import settings
 
 from alerting.models import ErrorKind
-from alerting.transports.contract import Outgoing, TransportError
+from alerting.transports.contract import Outgoing, TransportError, nothing
+from alerting.transports.email.exchange import LOST, content, envelope
 from alerting.transports.email.mime import mail_bytes, recipient_address, sender_address
 from alerting.transports.email.policy import Stage, judge
 from alerting.transports.email.watchdog import Watchdog
 
-_LOST = (OSError, smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException)
 _LONGEST_ANSWER = 2000
 
 
@@ -77,17 +77,17 @@ class EmailTransport:
         self._session: _Session | None = None
         self._watchdog: Watchdog | None = None
 
-    def send(self, outgoing: Outgoing, *, deadline: float) -> str:
+    def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         """The server's answer to the message. Raises `TransportError`."""
         sender = sender_address(self._to.mail_from)
         recipient = recipient_address(outgoing.address)
-        content = mail_bytes(outgoing, sender=sender)
+        mail = mail_bytes(outgoing, sender=sender)
         if self._watchdog is None:
             self._watchdog = Watchdog(lambda: self._session.on_the_wire() if self._session else None)
         with self._watchdog.until(deadline):
             session = self._connected()
             try:
-                return self._hand_over(session, sender.addr_spec, recipient.addr_spec, content)
+                return self._hand_over(session, sender.addr_spec, recipient, mail, handover)
             except TransportError:
                 self._reset()
                 raise
@@ -139,21 +139,28 @@ class EmailTransport:
         if self._to.user:
             session.login(self._to.user, self._to.password)
 
-    def _hand_over(self, session: _Session, sender: str, recipient: str, content: bytes) -> str:
+    def _hand_over(
+        self, session: _Session, sender: str, recipient: str, mail: bytes, handover: Callable[[], None]
+    ) -> str:
         try:
-            _expect(Stage.MAIL, *session.mail(sender))
-            _expect(Stage.RCPT, *session.rcpt(recipient))
-            _expect(Stage.DATA, *session.docmd("DATA"), success=(354,))
-            session.send(_on_the_wire(content))
-        except _LOST as fault:
+            refusal = envelope(session, sender, recipient)
+        except LOST as fault:
             raise self._lost(fault, unknown=False) from fault
+        if refusal is not None:
+            raise _refused(refusal.stage, refusal.code, refusal.text)
         try:
-            code, answer = session.getreply()
-        except _LOST as fault:
-            # all of it was handed over: only the server knows whether it took it
+            handover()
+        except Exception:
+            self._drop()  # nothing else leaves the state after DATA without a mail
+            raise
+        try:
+            answer = content(session, mail)
+        except LOST as fault:
+            # only the server knows whether it took the mail
             raise self._lost(fault, unknown=True) from fault
-        _expect(Stage.DATA, code, answer)
-        return _told(code, answer)
+        if not answer.accepted:
+            raise _refused(answer.stage, answer.code, answer.text)
+        return _told(answer.code, answer.text)
 
     def _lost(self, fault: Exception, *, unknown: bool) -> TransportError:
         why = "The deadline of this message passed" if self._late() else "The connection was lost"
@@ -188,13 +195,6 @@ class EmailTransport:
 def seconds_from_now(seconds: float) -> float:
     """A deadline for `send`."""
     return time.monotonic() + seconds
-
-
-def _on_the_wire(content: bytes) -> bytes:
-    """The mail with its dots stuffed and its end marked (RFC 5321, sections 4.5.2 and 4.1.1.4)."""
-    lines = content.replace(b"\r\n", b"\n").replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
-    stuffed = b"." + lines if lines.startswith(b".") else lines
-    return stuffed + (b"" if stuffed.endswith(b"\r\n") else b"\r\n") + b".\r\n"
 
 
 def _expect(stage: Stage, code: int, answer: bytes, *, success: tuple[int, ...] = ()) -> None:

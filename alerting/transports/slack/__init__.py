@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 import time
 import urllib.error
+from collections.abc import Callable
 
 from slack_sdk.webhook import WebhookClient
 
 from alerting.models import ErrorKind
-from alerting.transports.contract import Outgoing, TransportError
+from alerting.transports.contract import Outgoing, TransportError, nothing
 
 LONGEST_TEXT = 3000  # of one section block
 # What Slack answers when a webhook is gone for good: docs.slack.dev, "Sending messages using incoming webhooks".
@@ -24,12 +25,13 @@ def escape(text: str) -> str:
 class SlackTransport:
     """Posts each message by itself; the webhooks of two users have nothing in common."""
 
-    def send(self, outgoing: Outgoing, *, deadline: float) -> str:
+    def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         """Slack's answer. Raises `TransportError`."""
         if not outgoing.address.startswith(("https://", "http://")):
             raise TransportError("The channel's address is not a URL.", kind=ErrorKind.PERMANENT, bounced=True)
         client = WebhookClient(outgoing.address, timeout=max(1, int(deadline - time.monotonic())))
         body = escape(outgoing.text)[:LONGEST_TEXT]
+        handover()
         try:
             answer = client.send(
                 text=escape(outgoing.subject),

@@ -1,0 +1,79 @@
+"""One mail over an open SMTP session: the envelope, the content, the answers (RFC 5321, section 3.3).
+
+Where the server offers PIPELINING (RFC 2920) the envelope is one round trip instead of three.
+"""
+
+from __future__ import annotations
+
+import smtplib
+from dataclasses import dataclass
+
+from alerting.transports.email.policy import Stage
+
+# What a lost connection raises; a UnicodeError is an address that cannot be said in ASCII.
+LOST = (OSError, smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException)
+
+_CLOSING = 421  # the server says goodbye: nothing more comes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server said to one command."""
+
+    stage: Stage
+    code: int
+    text: bytes
+
+    @property
+    def accepted(self) -> bool:
+        return 200 <= self.code < 300
+
+
+def envelope(session: smtplib.SMTP, sender: str, recipient: str) -> Answer | None:
+    """MAIL, RCPT and DATA. Returns the answer that refuses the mail, or None when the server waits for its content.
+
+    Raises one of `LOST`.
+    """
+    commands = (
+        (Stage.MAIL, f"MAIL FROM:<{sender}>"),
+        (Stage.RCPT, f"RCPT TO:<{recipient}>"),
+        (Stage.DATA, "DATA"),
+    )
+    if not session.has_extn("pipelining"):
+        return _one_by_one(session, commands)
+    session.send("".join(f"{command}\r\n" for _, command in commands))
+    refused: Answer | None = None
+    for stage, _ in commands:
+        answer = Answer(stage, *session.getreply())
+        if answer.code == _CLOSING:
+            return refused or answer
+        waits_for_content = stage is Stage.DATA and answer.code == 354
+        if refused is None and not (answer.accepted or waits_for_content):
+            refused = answer
+        elif refused is not None and waits_for_content:
+            # the server takes content for nobody: an empty one, which it has to refuse
+            session.send(b".\r\n")
+            session.getreply()
+    return refused
+
+
+def _one_by_one(session: smtplib.SMTP, commands: tuple[tuple[Stage, str], ...]) -> Answer | None:
+    for stage, command in commands:
+        answer = Answer(stage, *session.docmd(command))
+        if not (answer.accepted or (stage is Stage.DATA and answer.code == 354)):
+            return answer
+    return None
+
+
+def content(session: smtplib.SMTP, mail: bytes) -> Answer:
+    """All of the mail. Raises one of `LOST`: then nobody knows whether the server took the mail."""
+    session.send(on_the_wire(mail))
+    return Answer(Stage.DATA, *session.getreply())
+
+
+def on_the_wire(mail: bytes) -> bytes:
+    """The mail with its dots stuffed and its end marked (RFC 5321, sections 4.5.2 and 4.1.1.4)."""
+    stuffed = mail.replace(b"\r\n.", b"\r\n..")
+    if stuffed.startswith(b"."):
+        stuffed = b"." + stuffed
+    return stuffed + (b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n")
