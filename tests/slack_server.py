@@ -1,4 +1,4 @@
-"""A Slack of our own on loopback: it speaks the webhook's and `chat.postMessage`'s answers, and can misbehave.
+"""A Slack for tests: that of the game day.
 
 def test_x(slack_server, settings):
     settings.SLACK_WEBHOOK_URL = slack_server.url
@@ -6,102 +6,13 @@ def test_x(slack_server, settings):
 
 from __future__ import annotations
 
-import json
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 
+from alerting.gameday.slack_server import SlackServer
 
-@dataclass
-class SlackServer:
-    """Set `answer` to ok, ratelimited (429), error (500), gone (404) or hang; `refuse()` closes the port."""
-
-    answer: str = "ok"
-    retry_after: int = 1
-    requests: list[dict[str, Any]] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    url: str = ""
-    api_url: str = ""
-
-    def __post_init__(self) -> None:
-        self._released = threading.Event()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._http.daemon_threads = True
-        base = f"http://127.0.0.1:{self._http.server_port}"
-        self.url, self.api_url = f"{base}/services/T000/B000/hush", f"{base}/api/"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-
-    @property
-    def texts(self) -> list[str]:
-        return [request.get("text", "") for request in self.requests]
-
-    def wait_for(self, count: int, timeout: float = 5.0) -> bool:
-        """Waits until that many requests have come in."""
-        deadline = time.monotonic() + timeout
-        while len(self.requests) < count and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return len(self.requests) >= count
-
-    def refuse(self) -> None:
-        """Connections are refused from now on, and hanging ones end."""
-        self._released.set()
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join(5)
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        slack = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                slack.requests.append(_parsed(body, self.headers.get("Content-Type", "")))
-                slack.times.append(time.monotonic())
-                if slack.answer == "hang":
-                    slack._released.wait(60)
-                    return
-                self._reply(self.path.startswith("/api/"))
-
-            def _reply(self, api: bool) -> None:
-                status, text = _ANSWERS[slack.answer]
-                if api:
-                    number = f"1700000000.{len(slack.requests):06d}"
-                    ok = {"ok": True, "channel": "C1", "ts": number}
-                    text = json.dumps(ok if status == 200 else {"ok": False, "error": text})
-                self.send_response(status)
-                if status == 429:
-                    self.send_header("Retry-After", str(slack.retry_after))
-                self.send_header("Content-Type", "application/json" if api else "text/html")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text.encode())
-
-            def log_message(self, format: str, *args: Any) -> None:
-                return
-
-        return Handler
-
-
-_ANSWERS = {
-    "ok": (200, "ok"),
-    "ratelimited": (429, "ratelimited"),
-    "error": (500, "server_error"),
-    "gone": (404, "no_service"),
-}
-
-
-def _parsed(body: bytes, content_type: str) -> dict[str, Any]:
-    if "json" in content_type:
-        found: dict[str, Any] = json.loads(body)
-        return found
-    return {key: values[0] for key, values in parse_qs(body.decode()).items()}
+__all__ = ["SlackServer", "slack_server"]
 
 
 @pytest.fixture
@@ -111,5 +22,4 @@ def slack_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
         monkeypatch.delenv(name, raising=False)
     server = SlackServer()
     yield server
-    if server._thread.is_alive():
-        server.refuse()
+    server.close()

@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback for tests, which can be told to misbehave.
+"""A real SMTP server for tests, which can be told to misbehave: that of the game day.
 
 def test_x(smtp_server):
     smtp_server.rcpt_answers["bad@example.org"] = "550 5.1.1 no such user"
@@ -8,164 +8,14 @@ def test_x(smtp_server):
 
 from __future__ import annotations
 
-import asyncio
-import email
-import email.policy
-import socket
-import ssl
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from email.message import EmailMessage
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from alerting.gameday.smtp_server import Mail, SmtpServer, password_check
 
-@dataclass(frozen=True)
-class Mail:
-    """A mail that was accepted, or dropped after it was taken."""
-
-    to: list[str]
-    raw: bytes
-    at: float
-
-    @property
-    def parsed(self) -> EmailMessage:
-        parsed = email.message_from_bytes(self.raw, policy=email.policy.default)
-        assert isinstance(parsed, EmailMessage)
-        return parsed
-
-    @property
-    def message_id(self) -> str:
-        return str(self.parsed["Message-ID"]).strip()
-
-    @property
-    def subject(self) -> str:
-        return str(self.parsed["Subject"])
-
-    @property
-    def text(self) -> str:
-        part = self.parsed.get_body(("plain",))
-        return part.get_content() if part else ""
-
-
-@dataclass
-class SmtpServer:
-    """`rcpt_answers` and `data_answers` by recipient; a list gives one answer after another, the last for good."""
-
-    rcpt_answers: dict[str, str | list[str]] = field(default_factory=dict)
-    data_answers: dict[str, str | list[str]] = field(default_factory=dict)
-    mail_answer: str = ""  # to every MAIL FROM
-    drop_after_data: Counter[str] = field(default_factory=Counter)  # how often, by recipient: accepted, never answered
-    hang: set[str] = field(default_factory=set)  # no answer to DATA for these
-    delay: float = 0.0  # before the answer to DATA
-    before_answer: Callable[[str], None] | None = None  # called with the recipient while the client waits
-    mails: list[Mail] = field(default_factory=list)
-    connections: int = 0
-    port: int = 0
-    options: dict[str, Any] = field(default_factory=dict)
-    implicit_tls: ssl.SSLContext | None = None
-    _controller: Controller | None = None
-
-    def start(self) -> SmtpServer:
-        """Listen, on the same port as before if it was stopped."""
-        self.port = self.port or _free_port()
-        self._controller = Controller(
-            _Handler(self), hostname="127.0.0.1", port=self.port, ssl_context=self.implicit_tls, **self.options
-        )
-        self._controller.start()
-        return self
-
-    def stop(self) -> None:
-        """Refuse connections from now on."""
-        if self._controller is not None:
-            self._controller.stop()
-            self._controller = None
-
-    def to(self, address: str) -> list[Mail]:
-        return [mail for mail in self.mails if address in mail.to]
-
-    def message_ids(self) -> Counter[str]:
-        return Counter(mail.message_id for mail in self.mails)
-
-    def wait_for(self, count: int, timeout: float = 15.0) -> bool:
-        """Waits until that many mails have come in."""
-        deadline = time.monotonic() + timeout
-        while len(self.mails) < count and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return len(self.mails) >= count
-
-
-class _Handler:
-    def __init__(self, server: SmtpServer) -> None:
-        self._server = server
-
-    async def handle_EHLO(
-        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
-    ) -> list[str]:
-        if session.host_name is None:
-            self._server.connections += 1
-        session.host_name = hostname
-        return responses
-
-    async def handle_MAIL(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        if self._server.mail_answer:
-            return self._server.mail_answer
-        envelope.mail_from = address
-        return "250 OK"
-
-    async def handle_RCPT(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        if answer := _next(self._server.rcpt_answers, address):
-            return answer
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        ours, address = self._server, envelope.rcpt_tos[0]
-        if ours.delay:
-            await asyncio.sleep(ours.delay)
-        if ours.before_answer is not None:
-            await asyncio.get_running_loop().run_in_executor(None, ours.before_answer, address)
-        if address in ours.hang:
-            await asyncio.sleep(60)
-        if answer := _next(ours.data_answers, address):
-            return answer
-        content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
-        ours.mails.append(Mail(list(envelope.rcpt_tos), content, time.monotonic()))
-        if ours.drop_after_data[address] > 0:
-            ours.drop_after_data[address] -= 1
-            server.transport.abort()
-        return f"250 2.0.0 accepted as {len(ours.mails)}"
-
-
-def _next(answers: dict[str, str | list[str]], address: str) -> str:
-    found = answers.get(address, "")
-    if isinstance(found, str):
-        return found
-    return found.pop(0) if len(found) > 1 else found[0]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def password_check(user: str, password: str) -> Callable[..., AuthResult]:
-    """For `options["authenticator"]`: only this user and password may send."""
-
-    def check(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        expected = isinstance(data, LoginPassword) and (data.login, data.password) == (user.encode(), password.encode())
-        return AuthResult(success=expected, handled=False)
-
-    return check
+__all__ = ["Mail", "SmtpServer", "password_check", "smtp_server"]
 
 
 @pytest.fixture
