@@ -5,14 +5,16 @@ Each row is fenced by its claim's token: whoever lost the lease writes no state,
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from django.db import connection, transaction
+from psycopg import Cursor
 
 from accounts.models import Channel
 from alerting.cycle.context import CycleContext
@@ -23,16 +25,14 @@ from alerting.transports import TransportError
 
 _RECORD = """
     WITH outcome AS (
-        SELECT * FROM unnest(
-            %(ids)s::bigint[], %(tokens)s::uuid[], %(states)s::text[], %(reasons)s::text[], %(error_kinds)s::text[],
-            %(next_attempts)s::timestamptz[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
-            %(outcomes)s::text[], %(errors)s::text[], %(answers)s::text[], %(traces)s::text[]
-        ) AS o(id, token, state, reason, error_kind, next_attempt_at, started_at, ended_at, outcome, error, answer,
-               traceback)
+        SELECT * FROM json_to_recordset(%s) AS o(
+            id bigint, token uuid, state text, reason text, error_kind text, next_attempt_at timestamptz,
+            started_at timestamptz, ended_at timestamptz, outcome text, answer text, traceback text, worker text
+        )
     ), attempt AS (
         INSERT INTO alerting_attempt
             (message_id, claim_token, started_at, ended_at, outcome, error_kind, error, answer, traceback, worker)
-        SELECT id, token, started_at, ended_at, outcome, error_kind, error, answer, traceback, %(worker)s FROM outcome
+        SELECT id, token, started_at, ended_at, outcome, error_kind, reason, answer, traceback, worker FROM outcome
     ), ours AS (
         UPDATE alerting_message m SET
             state = o.state, reason = o.reason, error_kind = o.error_kind, attempts_made = m.attempts_made + 1,
@@ -111,9 +111,19 @@ def outcomes_record(outcomes: Sequence[Outcome], *, worker: str) -> frozenset[in
 
 
 def _write(outcomes: Sequence[Outcome], worker: str) -> frozenset[int]:
-    with connection.cursor() as cursor:
-        cursor.execute(_RECORD, _values(outcomes) | {"worker": worker[:200]})
-        return frozenset(row[0] for row in cursor.fetchall())
+    # as one JSON text: twelve arrays cost psycopg ten times as much
+    rows = json.dumps([_row(each, worker) for each in outcomes])
+    return frozenset(row[0] for row in _prepared(_RECORD, [rows]))
+
+
+def _prepared(query: LiteralString, values: Sequence[str]) -> list[tuple[Any, ...]]:
+    """By a prepared statement, which Django's cursors do not make: planning this one costs four times as much as
+    running it."""
+    connection.ensure_connection()
+    raw = connection.connection
+    raw.prepare_threshold = 1
+    with connection.wrap_database_errors, Cursor(raw) as cursor:
+        return cursor.execute(query, values, prepare=True).fetchall()
 
 
 def _channel_disable(outcome: Outcome) -> None:
@@ -124,26 +134,26 @@ def _channel_disable(outcome: Outcome) -> None:
 
 
 def storable(text: str) -> str:
-    """PostgreSQL keeps no NUL in a text; a server may say one."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    """What PostgreSQL can keep: a server may say a NUL, and an exception half of a surrogate pair."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def _values(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    faults = [each.tried.fault for each in outcomes]
-    said = ["" if fault is None else storable(str(fault)) for fault in faults]
+def _row(outcome: Outcome, worker: str) -> dict[str, Any]:
+    tried, then = outcome.tried, outcome.then
+    fault = tried.fault
     return {
-        "ids": [each.message_id for each in outcomes],
-        "tokens": [each.token for each in outcomes],
-        "states": [str(each.then.state) for each in outcomes],
-        "reasons": said,
-        "error_kinds": ["" if fault is None else str(fault.kind) for fault in faults],
-        "next_attempts": [each.then.at for each in outcomes],
-        "starts": [each.tried.started_at for each in outcomes],
-        "ends": [each.tried.ended_at for each in outcomes],
-        "outcomes": [str(_attempt_outcome(fault)) for fault in faults],
-        "errors": said,
-        "answers": [storable(each.tried.answer) for each in outcomes],
-        "traces": [storable(each.tried.trace) for each in outcomes],
+        "id": outcome.message_id,
+        "token": str(outcome.token),
+        "state": then.state,
+        "reason": "" if fault is None else storable(str(fault)),
+        "error_kind": "" if fault is None else fault.kind,
+        "next_attempt_at": then.at.isoformat() if then.at else None,
+        "started_at": tried.started_at.isoformat(),
+        "ended_at": tried.ended_at.isoformat(),
+        "outcome": _attempt_outcome(fault),
+        "answer": storable(tried.answer),
+        "traceback": storable(tried.trace),
+        "worker": worker[:200],
     }
 
 
