@@ -91,6 +91,17 @@ class Environment(BaseSettings):
         [30, 120, 600, 3600, 14400], description="Waits between attempts, by commas; after the last: failed."
     )
     worker_processes: int = Field(1, ge=1, le=16, description="django-q2 worker processes of one deployment.")
+    worker_instance: str = Field(
+        "",
+        max_length=60,
+        description="Name of a deployment of workers among those of its kind; unset: the host's name.",
+    )
+    worker_memory_mb: int = Field(
+        0,
+        ge=0,
+        description="Megabytes of address space that a worker may take beyond what it has at its start: "
+        "more fails as an ordinary error instead of a kill. 0: no limit.",
+    )
     expect_running: Annotated[list[str], NoDecode] = Field(
         ["watch", "worker realtime", "worker digest", "worker housekeeping"],
         description="Parts of this installation whose silence for a minute is an incident, by commas.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,8 @@ CLAIM_SIZE, LEASE_SECONDS = ENV.claim_size, ENV.lease_seconds
 SEND_DEADLINE_SECONDS = ENV.send_deadline_seconds
 RETRY_LADDER_SECONDS = ENV.retry_ladder_seconds
 KEEP_RAW = ENV.keep_raw
+WORKER_INSTANCE = ENV.worker_instance or socket.gethostname()[:60]
+WORKER_MEMORY_MB = ENV.worker_memory_mb
 
 # django-q2 runs the cycles that ticks ask for; the values and why: docs/architecture.md.
 # `worker CADENCE` sets the cluster's name before it starts.
@@ -245,6 +248,7 @@ Q_CLUSTER: dict[str, Any] = {
     "save_limit": -1,
     "catch_up": False,
     "guard_cycle": 0.5,
+    "scheduler": False,  # housekeeping looks at schedules; the sentinel must not wait for a database
     "label": "Background tasks",
     "ALT_CLUSTERS": {"realtime": {}, "digest": {}, "housekeeping": {}},
 }

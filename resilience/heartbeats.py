@@ -14,14 +14,28 @@ from resilience.models import Heartbeat
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 CHECKER = "heartbeat check"
+_NAME_LENGTH = 100
 
 
-def beat(name: str, detail: Mapping[str, Any] = _NOTHING, *, now: datetime) -> None:
-    """Says that the part lives. Raises what the database raises: a part that cannot say it is not well."""
-    beats = [Heartbeat(name=name, at=now, pid=os.getpid(), host=socket.gethostname()[:255], detail=dict(detail))]
+def beat(name: str, detail: Mapping[str, Any] = _NOTHING, *, now: datetime, instance: str = "") -> None:
+    """Says that the part lives, and which of its kind. Raises what the database raises: a part that cannot say it
+    is not well."""
+    names = [name, instance_name(name, instance)] if instance else [name]
+    pid, host = os.getpid(), socket.gethostname()[:255]
+    beats = [Heartbeat(name=each, at=now, pid=pid, host=host, detail=dict(detail)) for each in names]
     Heartbeat.objects.bulk_create(
         beats, update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "host", "detail"]
     )
+
+
+def instance_name(name: str, instance: str) -> str:
+    """One of several parts that do the same, such as “worker realtime at mercury”."""
+    return f"{name} at {instance}"[:_NAME_LENGTH]
+
+
+def heartbeats_forget(*, before: datetime) -> int:
+    """Takes away the beats of single instances that are gone for long. Returns how many."""
+    return Heartbeat.objects.filter(name__contains=" at ", at__lt=before).delete()[0]
 
 
 def age(name: str, now: datetime) -> timedelta | None:

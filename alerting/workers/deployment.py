@@ -1,44 +1,51 @@
-"""The main process of a deployment: starts the workers, asks for a cycle every few seconds and on every poke, stops.
+"""The main process of a deployment: starts the workers, watches that they can work, stops them.
 
-Exit codes: 0 after a stop that was asked for and clean; 1 when a child was killed, the workers stalled, a second
-signal came, or the deadline of stopping passed. The supervisor starts it again.
+It talks to no database itself, so that nothing can hold it up. Exit codes: 0 after a stop that was asked for and
+clean; 1 when a child was killed, the workers stalled, a second signal came, or the deadline of stopping passed. The
+supervisor starts it again.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import structlog
 from django.conf import settings
-from django.db import close_old_connections, connections
-from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
+from django.db import connections
 from django.utils import timezone
-from django_q.models import OrmQ
-from django_q.tasks import async_task
 
-from alerting.workers.names import POKES, TICK_SECONDS, task_path
-from alerting.workers.pokes import Pokes
+from alerting.workers.deaths import Dead, death_tell, stall_tell
+from alerting.workers.in_hand import messages_in_hand
+from alerting.workers.names import heartbeat_name
 from alerting.workers.sentinel import Deployment, is_broken, seconds_since_look
 from alerting.workers.signals import StopSignals
 from alerting.workers.stop_flag import stop_begin, stopping
 from resilience.incidents import flush, incident_report
+from resilience.ledger.book import Run
+from resilience.ledger.causes import cause_of
+from resilience.ledger.keeper import RunKeeper
+from resilience.ledger.models import Cause
 from resilience.metrics import metrics_serve
 from resilience.metrics_folder import metrics_folder_sweep
+from resilience.systemd import systemd_tell
 
 log = structlog.get_logger(__name__)
 
 CLEAN, FAILED = 0, 1
-# A killed child: what the others have in hand gets this long.
-DRAIN_BROKEN_SECONDS = 5.0
-# The sentinel looks round every half second; the database may hold it up for a while.
-STALLED_AFTER_SECONDS = 45.0
+LOOK_SECONDS = 0.5
+# The sentinel looks round every half second.
+STALLED_AFTER_SECONDS = 8.0
+# After a death: what the others have in hand gets this long. All of it is less than 15 seconds.
+DRAIN_BROKEN_SECONDS = 6.0
+LEDGER_SECONDS = 2.0
+WATCHDOG_SECONDS = 5.0  # systemd is told that often; its WatchdogSec is a multiple
 
 
 def deployment_run(name: str) -> int:
@@ -46,15 +53,21 @@ def deployment_run(name: str) -> int:
     _let_django_q_log()
     connections.close_all()  # no connection may be shared with the children
     _sweep_metrics()
-    deployment = Deployment()
+    run = Run(part=heartbeat_name(name), instance=settings.WORKER_INSTANCE, began_at=timezone.now())
+    deployment = Deployment(run)
     signals = StopSignals()
     signals.install()  # after the constructor, which installs handlers of its own
-    deployment.start()
-    signals.watch(first=_stop_asked, second=_end_at_once(deployment))
+    keeper = RunKeeper(run, in_hand=messages_in_hand)
+    try:
+        deployment.start()
+    except RuntimeError as fault:
+        return _not_started(deployment, fault)
+    signals.watch(first=_stop_asked, second=_end_at_once(deployment, keeper))
+    keeper.begin()
     stop_metrics = metrics_serve(port=settings.METRICS_PORT) if settings.METRICS_PORT else None
-    log.info("worker_started", deployment=name, pid=os.getpid())
-    reason = _tick_until_stopped(name, deployment, signals)
-    code = _stop(deployment, failed=bool(reason))
+    log.info("worker_started", deployment=name, instance=run.instance, pid=os.getpid())
+    reason = _watch(deployment, signals)
+    code = _stop(deployment, keeper, run, reason=reason)
     if stop_metrics is not None:
         stop_metrics()
     log.info("worker_stopped", deployment=name, code=code, reason=reason)
@@ -68,32 +81,22 @@ def _sweep_metrics() -> None:
         metrics_folder_sweep(Path(folder))
 
 
-def _tick_until_stopped(name: str, deployment: Deployment, signals: StopSignals) -> str:
+def _watch(deployment: Deployment, signals: StopSignals) -> str:
     """Returns why the deployment cannot go on, or "" when somebody asked it to stop."""
-    pokes = Pokes(POKES[name], deployment=name)
-    try:
-        while True:
-            if reason := _fault(deployment):
-                return reason
-            if stopping():
-                return ""
-            tick(name, now=timezone.now())
-            _wait_for_tick(name, deployment, signals, pokes)
-    finally:
-        pokes.close()
-
-
-def _wait_for_tick(name: str, deployment: Deployment, signals: StopSignals, pokes: Pokes) -> None:
-    """Until the next tick is due, or a poke, a stop or a fault."""
-    until = time.monotonic() + TICK_SECONDS[name]
-    while (left := until - time.monotonic()) > 0 and not stopping() and not _fault(deployment):
-        if pokes.wait(min(left, 0.5), wake_up=signals.wake_up):
-            return
+    systemd_tell("READY=1")
+    told_at = time.monotonic()
+    while not (reason := _fault(deployment)) and not stopping():
+        if time.monotonic() - told_at >= WATCHDOG_SECONDS:
+            systemd_tell("WATCHDOG=1")
+            told_at = time.monotonic()
+        select.select([signals.wake_up], [], [], LOOK_SECONDS)
+    systemd_tell("STOPPING=1")
+    return reason
 
 
 def _fault(deployment: Deployment) -> str:
     if is_broken():
-        return "a child was killed"
+        return "a child was killed, or nothing moved any more"
     if not deployment.sentinel.is_alive():
         return f"the sentinel ended with {deployment.sentinel.exitcode}"
     if seconds_since_look() > STALLED_AFTER_SECONDS:
@@ -101,50 +104,76 @@ def _fault(deployment: Deployment) -> str:
     return ""
 
 
-def tick(name: str, *, now: datetime) -> bool:
-    """Ask for a cycle unless one waits that nobody has taken yet. Never raises: the next tick tries again."""
-    try:
-        close_old_connections()
-        if OrmQ.objects.filter(key=name, lock__lte=now).exists():
-            return False
-        async_task(task_path(name), cluster=name, task_name=f"{name} {now:%H:%M:%S.%f}")
-    except DatabaseFault as fault:
-        log.warning("tick_failed", deployment=name, error=str(fault))
-        return False
-    return True
-
-
 def _stop_asked() -> None:
     log.info("stop_asked")
     stop_begin()
 
 
-def _end_at_once(deployment: Deployment) -> Callable[[], None]:
+def _end_at_once(deployment: Deployment, keeper: RunKeeper) -> Callable[[], None]:
     def end() -> None:
+        log.warning("stop_forced")
         _kill(deployment)
+        keeper.end(seconds=LEDGER_SECONDS)
         os._exit(FAILED)
 
     return end
 
 
-def _stop(deployment: Deployment, *, failed: bool) -> int:
+def _not_started(deployment: Deployment, fault: RuntimeError) -> int:
+    incident_report(
+        kind="worker_deployment_failed",
+        summary=f"A deployment of workers did not start: {fault}",
+        severity="critical",
+        fingerprint=_fingerprint(),
+    )
+    _kill(deployment)
+    flush(2.0)
+    return FAILED
+
+
+def _stop(deployment: Deployment, keeper: RunKeeper, run: Run, *, reason: str) -> int:
     """Let the workers finish what they have in hand, then wait for them, but not for ever."""
-    if failed:
-        incident_report(
-            kind="worker_deployment_failed",
-            summary="A deployment of workers had to stop; its supervisor starts it again.",
-            severity="critical",
-            fingerprint=f"worker_deployment_failed:{os.environ.get('Q_CLUSTER_NAME', '')}",
-        )
     stop_begin()
+    if reason:
+        _tell(deployment, run, reason)
     threading.Thread(target=deployment.ask_to_stop, daemon=True).start()
-    allowed = DRAIN_BROKEN_SECONDS if failed else settings.SEND_DEADLINE_SECONDS + 10.0
+    stalled = seconds_since_look() > STALLED_AFTER_SECONDS
+    allowed = (0.0 if stalled else DRAIN_BROKEN_SECONDS) if reason else settings.SEND_DEADLINE_SECONDS + 10.0
     deployment.sentinel.join(allowed)
-    if deployment.sentinel.is_alive():
+    late = deployment.sentinel.is_alive()
+    if late:
         log.warning("worker_drain_deadline_passed", seconds=allowed)
         _kill(deployment)
-        return FAILED
-    return FAILED if failed or deployment.sentinel.exitcode != 0 else CLEAN
+    _close_ledger(keeper, run)
+    return FAILED if reason or late or deployment.sentinel.exitcode != 0 else CLEAN
+
+
+def _tell(deployment: Deployment, run: Run, reason: str) -> None:
+    """The sentinel has told of its children; only this process can tell of the sentinel."""
+    code = deployment.sentinel.exitcode
+    if code is not None and not is_broken():
+        cause = cause_of(code, timed_out=False, oom_kills=0)
+        death_tell(run, Dead(deployment.sentinel.pid, "sentinel", cause, code))
+    elif not is_broken():
+        stall_tell(run, reason)
+    incident_report(
+        kind="worker_deployment_failed",
+        summary="A deployment of workers had to stop; its supervisor starts it again.",
+        severity="critical",
+        fingerprint=_fingerprint(),
+        details={"reason": reason, "instance": run.instance},
+    )
+
+
+def _close_ledger(keeper: RunKeeper, run: Run) -> None:
+    """What was in hand when the workers were killed is told like any death."""
+    for work in keeper.unfinished(seconds=LEDGER_SECONDS):
+        death_tell(run, Dead(work.pid, "worker", Cause.FORCED, None))
+    keeper.end(seconds=LEDGER_SECONDS)
+
+
+def _fingerprint() -> str:
+    return f"worker_deployment_failed:{os.environ.get('Q_CLUSTER_NAME', '')}"
 
 
 def _kill(deployment: Deployment) -> None:

@@ -13,8 +13,10 @@ from django.utils import timezone
 from alerting.cycle.queue import reap
 from alerting.cycle.stale import stale_step, summary_step
 from alerting.models import Message, State, TransportPause
-from resilience.heartbeats import heartbeats_check
+from alerting.workers.schedules import schedules_step
+from resilience.heartbeats import heartbeats_check, heartbeats_forget
 from resilience.incidents import incident_clear, incident_report
+from resilience.models import WorkerDeath
 from resilience.poster import poster_step
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,7 @@ def housekeeping_steps() -> list[tuple[str, Callable[..., object]]]:
         ("heartbeats", heartbeat_step),
         ("overdue", overdue_step),
         ("incident_poster", lambda *, now: poster_step()),
+        ("schedules", schedules_step),
         ("cleaning", cleaning_step),
     ]
 
@@ -81,7 +84,9 @@ def overdue_step(*, now: datetime) -> float:
 
 
 def cleaning_step(*, now: datetime) -> None:
-    """Sessions that ended, once an hour."""
+    """Sessions that ended, and what is known of deployments and deaths long ago, once an hour."""
     if now.timestamp() - _last_clean[0] >= _CLEAN_EVERY:
         _last_clean[0] = now.timestamp()
         call_command("clearsessions", verbosity=0)
+        heartbeats_forget(before=now - timedelta(days=7))
+        WorkerDeath.objects.filter(at__lt=now - timedelta(days=366)).delete()

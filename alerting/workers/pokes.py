@@ -15,11 +15,11 @@ from resilience.own_connection import own_connection
 
 log = structlog.get_logger(__name__)
 
-RECONNECT_SECONDS = 5.0
+RECONNECT_SECONDS = 1.0
 
 
 class Pokes:
-    """Waits for a poke, for somebody who says stop, or for time to pass. Without a connection only ticks count."""
+    """Waits for a poke or for time to pass. Without a connection only ticks count."""
 
     def __init__(self, channels: Sequence[str], *, deployment: str) -> None:
         self._channels = channels
@@ -28,14 +28,14 @@ class Pokes:
         self._connection: psycopg.Connection | None = None
         self._retry_at = 0.0
 
-    def wait(self, seconds: float, *, wake_up: int) -> bool:
-        """Up to `seconds`, or until `wake_up` (a file descriptor) can be read. True if poked."""
+    def wait(self, seconds: float) -> bool:
+        """Up to `seconds`. True if poked."""
         connection = self._connected()
-        watched = [wake_up] + ([connection.fileno()] if connection is not None else [])
-        readable, _, _ = select.select(watched, [], [], seconds)
-        if connection is None or connection.fileno() not in readable:
+        if connection is None:
+            time.sleep(seconds)
             return False
-        return self._drain(connection)
+        readable, _, _ = select.select([connection.fileno()], [], [], seconds)
+        return bool(readable) and self._drain(connection)
 
     def close(self) -> None:
         if self._connection is not None:

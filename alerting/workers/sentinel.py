@@ -1,34 +1,48 @@
-"""django-q2's cluster with a sentinel that reports deaths, and ends the deployment where it could only stall.
+"""django-q2's cluster with a sentinel that tells of deaths, and ends the deployment where it could only stall.
 
-A process killed by a signal may have held the lock of the queue: whoever waits for that lock waits for ever, and
+A process killed by a signal may have held the lock of a queue: whoever waits for that lock waits for ever, and
 the stock sentinel goes on as if nothing had happened. So a death by signal stops the whole deployment, and its
-supervisor starts a clean one. No process outlives its parent: the kernel sees to it.
+supervisor starts a clean one. So does a queue that nobody takes from. No process outlives its parent: the kernel
+sees to it.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django_q.cluster import Cluster, Sentinel, get_mp_context
 from django_q.conf import Conf
 from django_q.worker import worker
 
-from alerting.workers.stop_flag import stop_begin
+from alerting.workers.deaths import Dead, death_tell, stall_tell
+from alerting.workers.feeder import feed, rounds_begin, seconds_since_round
+from alerting.workers.stop_flag import stop_begin, stopping
+from alerting.workers.this_worker import become, step_of, step_place
 from resilience.incidents import flush, incident_report
+from resilience.ledger.book import Run
+from resilience.ledger.causes import cause_of
+from resilience.ledger.memory import oom_kills
 from resilience.metrics import mark_process_dead
 
 log = structlog.get_logger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+# A cycle that waits while no worker works, or a feeder that does not come round: nothing will move again.
+STALLED_AFTER_SECONDS = 6.0
+START_SECONDS = 12.0
+# So many replaced in so short a time: what replaces them ends as they did.
+MOST_REPLACED, REPLACED_WITHIN_SECONDS = 4, 20.0
 
 # Shared with the main process, without locks: 1 when a child was killed; when the sentinel last looked round.
 _broken = RawValue("b", 0)
@@ -51,6 +65,13 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def memory_limit(megabytes: int) -> None:
+    """What this process may take beyond what it has; more fails as a `MemoryError`, not by the kernel's hand."""
+    with open("/proc/self/statm", encoding="ascii") as pages:  # proc(5): the first is the address space
+        has = int(pages.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (has + (megabytes << 20),) * 2)
+
+
 def _in_child(parent: int, target: Callable[..., Any], *args: Any) -> None:
     """Where every child begins: bound to its parent, deaf to signals that are meant for the main process.
 
@@ -63,12 +84,23 @@ def _in_child(parent: int, target: Callable[..., Any], *args: Any) -> None:
     target(*args)
 
 
+def _work(run: Run, step: Any, *args: Any) -> None:
+    become(run, step)
+    if settings.WORKER_MEMORY_MB:
+        memory_limit(settings.WORKER_MEMORY_MB)
+    worker(*args)
+
+
 class ReportingSentinel(Sentinel):  # type: ignore[misc]
     """Guards the workers; see the module."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, run: Run, *args: Any) -> None:
         signal.set_wakeup_fd(-1)
-        super().__init__(*args, **kwargs)
+        self.run = run
+        self._oom_kills = oom_kills() or 0
+        self._moved_at = time.monotonic()
+        self._replaced: deque[float] = deque(maxlen=MOST_REPLACED)
+        super().__init__(*args)
 
     def start(self) -> None:
         # Sentinel's constructor had set SIGTERM back to its default
@@ -76,66 +108,114 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
         super().start()
 
     def spawn_process(self, target: Any, *args: Any) -> Any:
+        step = None
+        if target is worker:
+            timer, step = args[2], step_place()
+            target, args = _work, (self.run, step, *args)
         process = get_mp_context().Process(
             target=_in_child, args=(os.getpid(), target, *args), name=f"Process-{uuid.uuid4().hex}"
         )
-        process.daemon = Conf.DAEMONIZE_WORKERS if target is worker else True
-        if target is worker:
-            process.timer = args[2]
+        process.daemon = Conf.DAEMONIZE_WORKERS if step is not None else True
+        if step is not None:
+            process.timer, process.step = timer, step
             self.pool.append(process)
         process.start()
         return process
 
+    def spawn_pusher(self) -> Any:
+        """The feeder takes the pusher's place."""
+        rounds_begin()
+        return self.spawn_process(feed, self.task_queue, self.event_out, self.broker)
+
     def status(self) -> Any:
         """Asked for at every look round."""
         _looked_at.value = time.monotonic()
+        if self.pusher is not None and not stopping() and (why := self._stall()):
+            self._give_up()
+            stall_tell(self.run, why)
+            flush(2.0)
         return super().status()
 
+    def _stall(self) -> str:
+        """Why nothing will move again, or ""."""
+        # read without the timer's lock, which a killed worker may hold
+        idle = all(one.timer.get_obj().value == -1 for one in self.pool)
+        if not (idle and self.task_queue.full()):
+            self._moved_at = time.monotonic()
+        if time.monotonic() - self._moved_at > STALLED_AFTER_SECONDS:
+            return "a cycle waits and no worker takes it"
+        return "nobody asks for cycles any more" if seconds_since_round() > STALLED_AFTER_SECONDS else ""
+
     def reincarnate(self, process: Any) -> None:
-        """Replace a worker that ended by itself or timed out; on a death by signal end the deployment."""
+        """Replace what ended by itself; on a death by signal, our own included, end the deployment."""
         role = self._role(process)
-        timed_out = role == "worker" and process.timer.value == 0
-        recycled = role == "worker" and int(process.timer.value) == -2
+        timed_out = role == "worker" and process.timer.get_obj().value == 0
         if timed_out and process.is_alive():
-            process.kill()  # workers ignore SIGTERM
-            process.join(2)
-        elif not recycled and process.exitcode != 0:
-            self._report(role, process)
-            if process.exitcode is not None and process.exitcode < 0:
-                self._give_up(process)
-                return
+            self._end_late(process)
+        killed = process.exitcode is None or process.exitcode < 0
+        if killed:
+            self._give_up()
+        if process.exitcode != 0 or timed_out or not self._may_end(process, role):
+            self._tell(process, role, timed_out=timed_out)
+        if killed:
+            self._forget(process)
+        else:
+            self._replace(process, expected=self._may_end(process, role))
+
+    def _replace(self, process: Any, *, expected: bool) -> None:
         super().reincarnate(process)
+        if not expected:
+            self._replaced.append(time.monotonic())
+            if (
+                len(self._replaced) == MOST_REPLACED
+                and self._replaced[-1] - self._replaced[0] < REPLACED_WITHIN_SECONDS
+            ):
+                self._give_up()
+                stall_tell(self.run, "its processes end soon after they start")
+
+    def _may_end(self, process: Any, role: str) -> bool:
+        """A worker that had its number of tasks; anybody once the deployment stops."""
+        recycled = role == "worker" and int(process.timer.get_obj().value) == -2
+        return recycled or stopping()
+
+    def _end_late(self, process: Any) -> None:
+        """Its time is up. It says its last words, unless it swallowed django-q2's exception; it ignores SIGTERM."""
+        process.join(1)
+        if process.is_alive():
+            process.kill()
+            process.join(2)
 
     def _role(self, process: Any) -> str:
         roles = ((self.monitor, "monitor"), (self.pusher, "pusher"))
         return next((role for known, role in roles if process == known), "worker")
 
-    def _report(self, role: str, process: BaseProcess) -> None:
-        code = process.exitcode
-        how = f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with {code}"
-        hint = " It may have run out of memory." if code == -signal.SIGKILL else ""
-        incident_report(
-            kind="worker_died",
-            summary=f"A {role} process of “{Conf.CLUSTER_NAME}” was {how}.{hint}",
-            severity="critical",
-            fingerprint=f"worker_died:{Conf.CLUSTER_NAME}:{role}:{code}",
-            details={"deployment": Conf.CLUSTER_NAME, "role": role, "exit_code": code, "pid": process.pid},
-        )
+    def _tell(self, process: Any, role: str, *, timed_out: bool) -> None:
+        counted = oom_kills() or 0
+        cause = cause_of(process.exitcode, timed_out=timed_out, oom_kills=counted - self._oom_kills)
+        self._oom_kills = counted
+        step = step_of(process.step) if role == "worker" else ""
+        death_tell(self.run, Dead(process.pid, role, cause, process.exitcode, step))
 
-    def _give_up(self, process: Any) -> None:
-        """It may have held the queue's lock: finish what is in hand, start nothing more."""
+    def _give_up(self) -> None:
+        """A lock may never come free: finish what is in hand, start nothing more."""
         stop_begin()
         _broken.value = 1
+        self.stop_event.set()
+
+    def _forget(self, process: Any) -> None:
         if process.pid is not None:
             mark_process_dead(process.pid)
         if process in self.pool:
             self.pool.remove(process)
         flush(2.0)
-        self.stop_event.set()
 
 
 class Deployment(Cluster):  # type: ignore[misc]
     """A cluster with our sentinel, started and waited for without ever blocking for good."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
 
     def start(self) -> int:
         """Start the sentinel and its workers. Raises `RuntimeError` if they do not come up."""
@@ -144,10 +224,10 @@ class Deployment(Cluster):  # type: ignore[misc]
         self.sentinel = context.Process(
             target=_start_sentinel,
             name=f"Process-{uuid.uuid4().hex}",
-            args=(os.getpid(), self.stop_event, self.start_event, self.cluster_id, self.broker, self.timeout),
+            args=(os.getpid(), self.run, self.stop_event, self.start_event, self.cluster_id, self.broker, self.timeout),
         )
         self.sentinel.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + START_SECONDS
         while not self.start_event.is_set():
             if not self.sentinel.is_alive() or time.monotonic() > deadline:
                 raise RuntimeError(f"the workers did not start (exit code {self.sentinel.exitcode})")
@@ -161,5 +241,16 @@ class Deployment(Cluster):  # type: ignore[misc]
 
 
 def _start_sentinel(parent: int, *args: Any) -> None:
+    """A sentinel that stumbles ends at once, its children with it: an ordinary exit would wait for them."""
     die_with_parent(parent)
-    ReportingSentinel(*args)
+    try:
+        ReportingSentinel(*args)
+    except Exception as error:
+        incident_report(
+            kind="sentinel_failed",
+            summary=f"The sentinel of “{Conf.CLUSTER_NAME}” raised; its deployment ends.",
+            severity="critical",
+            error=error,
+        )
+        flush(2.0)
+        os._exit(1)

@@ -7,7 +7,8 @@ A step that fails is an incident and does not keep the next step from running. d
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import structlog
@@ -22,19 +23,24 @@ from alerting.matching import matching_step
 from alerting.workers.housekeeping import housekeeping_steps
 from alerting.workers.names import heartbeat_name
 from alerting.workers.stop_flag import stopping
+from alerting.workers.this_worker import step_note, this_run
 from resilience.guard import run_guarded
 from resilience.heartbeats import beat
+from resilience.ledger.book import work_in_hand
 from resilience.sentry import sentry_task
 
 log = structlog.get_logger(__name__)
 
 BITING_SECONDS = 10.0
+# A cycle on an empty queue takes milliseconds and need not say so twice.
+BEAT_SECONDS = 1.0
+_last_beat = [float("-inf")]
 
 
 def realtime() -> None:
     """Match what the watch noticed, then send what is due at once."""
     began = time.monotonic()
-    with sentry_task("realtime"):
+    with _task("realtime"):
         _step("matching", partial(_until_done, matching_step))
         _step("send_cycle", lambda: send_cycle(_context(REALTIME, began=began)))
 
@@ -42,20 +48,27 @@ def realtime() -> None:
 def digest() -> None:
     """Make the digests that are due, then send them."""
     began = time.monotonic()
-    with sentry_task("digest"):
+    with _task("digest"):
         _step("digests", partial(_until_done, digest_step))
         _step("send_cycle", lambda: send_cycle(_context(DIGEST, began=began)))
 
 
 def housekeeping() -> None:
     """Reap, end what is stale, summarise, look for silence."""
-    with sentry_task("housekeeping"):
+    with _task("housekeeping"):
         now = timezone.now()
         for name, step in housekeeping_steps():
-            if stopping():
-                return
             _step(name, partial(step, now=now))
-        _step("heartbeat", lambda: beat(heartbeat_name("housekeeping"), now=timezone.now()))
+        _step("heartbeat", lambda: _beat("housekeeping"))
+
+
+@contextmanager
+def _task(name: str) -> Iterator[None]:
+    """In the ledger while it lasts: what stays there was in hand when its process died."""
+    close_old_connections()
+    with sentry_task(name), work_in_hand(this_run(), name, now=timezone.now()):
+        yield
+        step_note("")
 
 
 def _context(cadence: str, *, began: float) -> CycleContext:
@@ -64,8 +77,15 @@ def _context(cadence: str, *, began: float) -> CycleContext:
         cadence=cadence,
         budget=settings.Q_CLUSTER["timeout"] - 5.0 - (time.monotonic() - began),
         stopping=stopping,
-        beat=lambda: beat(heartbeat_name(cadence), now=timezone.now()),
+        beat=partial(_beat, cadence),
     )
+
+
+def _beat(deployment: str) -> None:
+    """Of this kind, for housekeeping that looks for silence, and of this one, for its own `--check`."""
+    if time.monotonic() - _last_beat[0] >= BEAT_SECONDS:
+        beat(heartbeat_name(deployment), now=timezone.now(), instance=settings.WORKER_INSTANCE)
+        _last_beat[0] = time.monotonic()
 
 
 def _until_done(step: Callable[..., int]) -> None:
@@ -76,5 +96,8 @@ def _until_done(step: Callable[..., int]) -> None:
 
 
 def _step(name: str, work: Callable[[], object]) -> None:
+    if stopping():
+        return
+    step_note(name)
     close_old_connections()
     run_guarded(work, name=name, panic_event="panic_in_send_cycle" if name == "send_cycle" else f"{name}_failed")

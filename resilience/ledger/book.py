@@ -91,11 +91,20 @@ def run_seen(run: Run) -> bool:
         return bool(row and row["fresh"])
 
 
-def run_end(run: Run) -> list[Unfinished]:
-    """Takes the run's row away: it stopped and says so. Returns what its processes had in hand to the end."""
+def run_unfinished(run: Run) -> list[Unfinished]:
+    """What the processes of this run have in hand."""
+    with _connection() as connection:
+        rows = connection.execute(
+            "SELECT pid, doing, began_at FROM resilience_workinhand WHERE run = %s ORDER BY began_at", [run.id]
+        ).fetchall()
+    return [Unfinished(**row) for row in rows]
+
+
+def run_end(run: Run) -> None:
+    """Takes the run's rows away: it stopped and says so."""
     with _connection() as connection, connection.transaction():
         connection.execute("DELETE FROM resilience_deploymentrun WHERE id = %s", [run.id])
-        return _unfinished_take(connection, run.id)
+        _unfinished_take(connection, run.id)
 
 
 def runs_unclean(run: Run) -> list[UncleanEnd]:

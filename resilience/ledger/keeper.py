@@ -12,7 +12,17 @@ from datetime import UTC, datetime
 import structlog
 
 from resilience.incidents import incident_clear, incident_report
-from resilience.ledger.book import FAULTS, Run, UncleanEnd, Unfinished, deaths_count, run_end, run_seen, runs_unclean
+from resilience.ledger.book import (
+    FAULTS,
+    Run,
+    UncleanEnd,
+    Unfinished,
+    deaths_count,
+    run_end,
+    run_seen,
+    run_unfinished,
+    runs_unclean,
+)
 from resilience.metrics import counter
 
 log = structlog.get_logger(__name__)
@@ -40,14 +50,16 @@ class RunKeeper:
     def begin(self) -> None:
         self._thread.start()
 
-    def end(self, *, seconds: float) -> list[Unfinished]:
-        """Takes the run's row away, within `seconds`; returns what its processes had in hand to the end."""
+    def unfinished(self, *, seconds: float) -> list[Unfinished]:
+        """What the processes of this run have in hand; empty where the database does not answer in `seconds`."""
+        found: list[Unfinished] = []
+        _within(seconds, lambda: found.extend(run_unfinished(self._run)))
+        return found
+
+    def end(self, *, seconds: float) -> None:
+        """Takes the run's row away, within `seconds`: it stopped, and says so."""
         self._ended.set()
-        left: list[Unfinished] = []
-        ending = threading.Thread(target=lambda: left.extend(self._end()), daemon=True)
-        ending.start()
-        ending.join(seconds)
-        return left
+        _within(seconds, self._end)
 
     def look(self) -> None:
         """One round. Raises what the database raises."""
@@ -69,13 +81,10 @@ class RunKeeper:
             if self._ended.wait(EVERY_SECONDS):
                 return
 
-    def _end(self) -> list[Unfinished]:
-        self._thread.join()  # a round in progress would write the row again
-        try:
-            return run_end(self._run)
-        except FAULTS as fault:
-            log.warning("ledger_not_closed", error=str(fault))
-            return []
+    def _end(self) -> None:
+        if self._thread.is_alive():
+            self._thread.join()  # a round in progress would write the row again
+        run_end(self._run)
 
     def _report(self, gone: UncleanEnd) -> None:
         pids = sorted({work.pid for work in gone.unfinished})
@@ -105,6 +114,20 @@ class RunKeeper:
             if more > 0:
                 WORKER_DEATHS.labels(deployment=self._run.part, cause=cause).inc(more)
             self._counted[cause] = total
+
+
+def _within(seconds: float, work: Callable[[], object]) -> None:
+    """A database that does not answer holds nobody up."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except FAULTS as fault:
+            log.warning("ledger_not_closed", error=str(fault))
+
+    thread = threading.Thread(target=guarded, daemon=True)
+    thread.start()
+    thread.join(seconds)
 
 
 def _fingerprint(part: str, instance: str) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from django.db.utils import Error as DatabaseFault
 from django.utils import timezone
 
 from alerting.workers.names import DEPLOYMENTS, SILENT_AFTER, heartbeat_name
-from resilience.heartbeats import age
+from resilience.heartbeats import age, instance_name
 
 
 class Command(BaseCommand):
@@ -26,7 +27,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--check",
             action="store_true",
-            help=f"Exit 0 if its last sign of life is younger than {SILENT_AFTER.seconds} seconds, else 1.",
+            help=f"Exit 0 if the deployment of this instance (WORKER_INSTANCE, by default the host's name) made "
+            f"progress with its cycles in the last {SILENT_AFTER.seconds} seconds, else 1.",
         )
 
     def handle(self, *args: Any, deployment: str, check: bool, **options: Any) -> None:
@@ -39,11 +41,16 @@ class Command(BaseCommand):
         sys.exit(deployment_run(deployment))
 
     def _check(self, deployment: str) -> int:
-        since = age(heartbeat_name(deployment), timezone.now())
-        if since is None:
-            self.stdout.write(f"worker {deployment}: no sign of life yet")
+        name = instance_name(heartbeat_name(deployment), settings.WORKER_INSTANCE)
+        try:
+            since = age(name, timezone.now())
+        except DatabaseFault as fault:
+            self.stdout.write(f"{name}: the database does not answer: {str(fault).splitlines()[0]}")
             return 1
-        self.stdout.write(f"worker {deployment}: last sign of life {since.total_seconds():.1f} s ago")
+        if since is None:
+            self.stdout.write(f"{name}: no sign of life yet")
+            return 1
+        self.stdout.write(f"{name}: last sign of life {since.total_seconds():.1f} s ago")
         return 0 if since <= SILENT_AFTER else 1
 
     def _start_again(self, deployment: str) -> None:

@@ -32,20 +32,38 @@ class Workers:
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
     seen: set[psutil.Process] = field(default_factory=set)
 
-    def start(self, deployment: str = "realtime") -> subprocess.Popen[bytes]:
-        """A deployment whose worker has given its first sign of life."""
+    def start(self, deployment: str = "realtime", **environment: str) -> subprocess.Popen[bytes]:
+        """A deployment whose processes are all there."""
+        process = self.begin(deployment, **environment)
+        assert wait_until(lambda: len(self.children(process)) >= 4, 40), self.logs()
+        return process
+
+    def begin(self, deployment: str = "realtime", **environment: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{deployment}-{len(self.started)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "manage.py", "worker", deployment],
                 cwd=ROOT,
-                env=self.environment,
+                env=self.environment | environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         self.started.append(process)
-        assert wait_until(lambda: len(self.children(process)) >= 4, 40), self.logs()
         return process
+
+    def begin_faulty(self, fault: str, **environment: str) -> subprocess.Popen[bytes]:
+        """A deployment of its own name whose first matching step misbehaves; see `faulty/apps.py`."""
+        folder = self.folder / fault
+        folder.mkdir()
+        (folder / "once").touch()
+        faulty = {
+            "DJANGO_SETTINGS_MODULE": "tests.alerting.workers.faulty.settings",
+            "WORKER_INSTANCE": fault,
+            "FAULTY": fault,
+            "FAULTY_FILE": str(folder / "once"),
+            "FAULTY_CGROUPS": str(folder),
+        }
+        return self.begin("realtime", **faulty | environment)
 
     def children(self, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         """Sentinel, workers, monitor, pusher."""

@@ -101,29 +101,6 @@ def test_a_worker_killed_while_sending_repeats_at_most_the_one_in_hand(
     assert Incident.objects.filter(kind="worker_died").exists()
 
 
-def test_an_idle_worker_killed_ends_the_deployment_instead_of_stalling_it(workers: Workers) -> None:
-    process = workers.start()
-    assert wait_until(alive, 20), workers.logs()
-
-    workers.child(process, "worker").send_signal(signal.SIGKILL)
-    began = time.monotonic()
-    code = process.wait(20)
-
-    assert code == 1, workers.logs()
-    assert time.monotonic() - began < 12
-    assert not workers.orphans()
-
-
-def test_the_main_process_killed_leaves_no_orphan(workers: Workers) -> None:
-    process = workers.start()
-    workers.children(process)
-
-    process.kill()
-    process.wait()
-
-    assert wait_until(lambda: not workers.orphans(), 5)
-
-
 def test_two_deployments_at_once_send_everything_once(workers: Workers, smtp_server: SmtpServer) -> None:
     smtp_server.delay = 0.02
     starting = [threading.Thread(target=workers.start) for _ in range(2)]

@@ -1,0 +1,32 @@
+"""Which messages a worker had claimed when it died, for the incident."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from resilience.ledger.book import FAULTS
+from resilience.own_connection import own_connection
+
+log = structlog.get_logger(__name__)
+
+_MOST = 1000
+
+
+def messages_in_hand(host: str, pids: Sequence[int]) -> list[int]:
+    """Claims are made under the worker's name, host and pid. Empty where the database does not answer."""
+    try:
+        with own_connection() as connection:
+            connection.execute("SET statement_timeout = '2s'")
+            rows = connection.execute(
+                """
+                SELECT id FROM alerting_message
+                 WHERE state = 'claimed' AND claimed_by = ANY(%s) ORDER BY id LIMIT %s
+                """,
+                [[f"{host}:{pid}" for pid in pids], _MOST],
+            ).fetchall()
+    except FAULTS as fault:
+        log.warning("messages_in_hand_unknown", error=str(fault))
+        return []
+    return [key for (key,) in rows]

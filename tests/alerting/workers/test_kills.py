@@ -1,0 +1,134 @@
+"""Every process of a deployment killed or stopped: it ends within 15 seconds, says so, and leaves nobody behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from resilience import incidents
+from resilience.models import DeploymentRun, Incident, WorkerDeath, WorkInHand
+from tests.alerting.workers.conftest import Workers, wait_until
+from tests.alerting.workers.test_deployment import alive, make_alerts
+from tests.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PROMISED_SECONDS = 15.0
+
+
+def start_one_of_each(workers: Workers) -> list[subprocess.Popen[bytes]]:
+    names = ("realtime", "digest", "housekeeping")
+    processes = [workers.begin(name) for name in names]
+    assert wait_until(lambda: all(alive(name) for name in names), 40), workers.logs()
+    assert wait_until(lambda: all(len(workers.children(process)) >= 4 for process in processes), 10)
+    assert wait_until(lambda: DeploymentRun.objects.count() == 3, 10)
+    time.sleep(0.5)  # the first cycles are over: all are idle
+    return processes
+
+
+def ends(processes: list[subprocess.Popen[bytes]]) -> list[tuple[int, bool]]:
+    """Exit codes, and whether they came in time."""
+    began = time.monotonic()
+    codes = [process.wait(40) for process in processes]
+    return [(code, time.monotonic() - began < PROMISED_SECONDS) for code in codes]
+
+
+def sentinel(process: subprocess.Popen[bytes]) -> psutil.Process:
+    return psutil.Process(process.pid).children()[0]
+
+
+def deaths() -> set[tuple[str, str, str]]:
+    incidents.flush(3.0)
+    return set(WorkerDeath.objects.values_list("part", "role", "cause"))
+
+
+def test_any_idle_process_killed_ends_its_deployment_instead_of_stalling_it(workers: Workers) -> None:
+    realtime, digest, housekeeping = start_one_of_each(workers)
+
+    workers.child(realtime, "worker").send_signal(signal.SIGKILL)
+    workers.child(digest, "monitor").send_signal(signal.SIGKILL)
+    workers.child(housekeeping, "pusher").send_signal(signal.SIGKILL)
+
+    assert ends([realtime, digest, housekeeping]) == [(1, True)] * 3, workers.logs()
+    assert not workers.orphans()
+    assert deaths() == {
+        ("worker realtime", "worker", "killed"),
+        ("worker digest", "monitor", "killed"),
+        ("worker housekeeping", "pusher", "killed"),
+    }
+    assert Incident.objects.filter(kind="worker_died").count() == 3
+    assert not DeploymentRun.objects.exists()
+
+
+def test_any_process_that_stands_still_ends_its_deployment(workers: Workers) -> None:
+    realtime, digest, housekeeping = start_one_of_each(workers)
+
+    workers.child(realtime, "worker").send_signal(signal.SIGSTOP)
+    workers.child(digest, "pusher").send_signal(signal.SIGSTOP)
+    sentinel(housekeeping).send_signal(signal.SIGSTOP)
+
+    assert ends([realtime, digest, housekeeping]) == [(1, True)] * 3, workers.logs()
+    assert not workers.orphans()
+    assert {cause for _, _, cause in deaths()} >= {"stall"}
+
+
+def test_the_sentinel_killed_while_sending_ends_the_deployment(workers: Workers, smtp_server: SmtpServer) -> None:
+    smtp_server.delay = 0.3
+    make_alerts(20)
+    process = workers.start()
+    assert smtp_server.wait_for(2), workers.logs()
+
+    sentinel(process).send_signal(signal.SIGKILL)
+
+    assert ends([process]) == [(1, True)], workers.logs()
+    assert not workers.orphans()
+    assert ("worker realtime", "sentinel", "killed") in deaths()
+    assert ("worker realtime", "worker", "forced") in deaths()
+    assert not WorkInHand.objects.exists()
+
+
+def test_the_main_process_killed_leaves_no_orphan_and_is_reported_at_the_next_start(
+    workers: Workers, smtp_server: SmtpServer
+) -> None:
+    smtp_server.delay = 0.5
+    make_alerts(20)
+    process = workers.start()
+    assert smtp_server.wait_for(1), workers.logs()
+    assert wait_until(lambda: DeploymentRun.objects.exists() and WorkInHand.objects.exists(), 5)
+
+    process.kill()
+    process.wait()
+    gone = wait_until(lambda: not workers.orphans(), 5)
+    workers.start("housekeeping")
+    told = wait_until(lambda: Incident.objects.filter(kind="worker_unclean_shutdown").exists(), 15)
+
+    assert gone
+    assert told, workers.logs()
+    incident = Incident.objects.get(kind="worker_unclean_shutdown")
+    assert incident.sample["messages"], incident.sample
+    assert [work["doing"] for work in incident.sample["unfinished"]] == ["realtime"]
+    assert deaths() == {("worker realtime", "deployment", "unclean_shutdown")}
+
+
+def test_a_second_sigterm_ends_at_once_without_orphans(workers: Workers, smtp_server: SmtpServer) -> None:
+    smtp_server.delay = 2.5
+    make_alerts(40)
+    process = workers.start()
+    assert wait_until(lambda: WorkInHand.objects.exists(), 20), workers.logs()
+    time.sleep(1)
+
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGTERM)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGTERM)
+    code = process.wait(20)
+
+    assert code == 1, workers.logs()
+    assert time.monotonic() - began < 2.4
+    assert wait_until(lambda: not workers.orphans(), 2)
+    assert not DeploymentRun.objects.exists()
