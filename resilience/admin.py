@@ -1,4 +1,4 @@
-"""Incidents and heartbeats, to read; an incident can be resolved, and says by whom and when."""
+"""Incidents, heartbeats and breakers, to read; an incident can be resolved, and says by whom and when."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from resilience.incidents import incident_resolve
-from resilience.models import Heartbeat, Incident
+from resilience.models import CircuitBreaker, Heartbeat, Incident
 
 if TYPE_CHECKING:
     IncidentBase = admin.ModelAdmin[Incident]
     HeartbeatBase = admin.ModelAdmin[Heartbeat]
+    CircuitBreakerBase = admin.ModelAdmin[CircuitBreaker]
 else:
-    IncidentBase = HeartbeatBase = admin.ModelAdmin
+    IncidentBase = HeartbeatBase = CircuitBreakerBase = admin.ModelAdmin
 
 
 class ReadOnlyAdmin:
@@ -105,3 +106,12 @@ class HeartbeatAdmin(ReadOnlyAdmin, HeartbeatBase):
     @admin.display(description="seconds ago")
     def seconds_ago(self, heartbeat: Heartbeat) -> int:
         return int((timezone.now() - heartbeat.at).total_seconds())
+
+
+@admin.register(CircuitBreaker)
+class CircuitBreakerAdmin(ReadOnlyAdmin, CircuitBreakerBase):
+    """What waits because its other side does not answer."""
+
+    list_display = ("name", "state", "reason", "opened_at", "probe_at", "lease_until", "closed_at")
+    list_filter = ("state",)
+    search_fields = ("name", "reason")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Literal
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -20,19 +21,45 @@ PREFIX = "watchkeeper_"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
-def counter(name: str, what: str, labels: Sequence[str] = ()) -> Counter:
+def counter(
+    name: str,
+    what: str,
+    labels: Sequence[str] = (),
+    *,
+    prefix: str = PREFIX,
+    registry: CollectorRegistry = REGISTRY,
+) -> Counter:
     """`watchkeeper_<name>_total`. Give label values by name: `counter.labels(kind=…)`, never by position."""
-    return Counter(PREFIX + name, what, tuple(labels))
+    return Counter(prefix + name, what, tuple(labels), registry=registry)
 
 
-def histogram(name: str, what: str, labels: Sequence[str] = (), buckets: Sequence[float] = SECONDS) -> Histogram:
+def histogram(
+    name: str,
+    what: str,
+    labels: Sequence[str] = (),
+    buckets: Sequence[float] = SECONDS,
+    *,
+    prefix: str = PREFIX,
+    registry: CollectorRegistry = REGISTRY,
+) -> Histogram:
     """`watchkeeper_<name>`, by default in seconds."""
-    return Histogram(PREFIX + name, what, tuple(labels), buckets=tuple(buckets))
+    return Histogram(prefix + name, what, tuple(labels), buckets=tuple(buckets), registry=registry)
 
 
-def gauge(name: str, what: str, labels: Sequence[str] = ()) -> Gauge:
-    """`watchkeeper_<name>`: the sum over the processes that live."""
-    return Gauge(PREFIX + name, what, tuple(labels), multiprocess_mode="livesum")
+GaugeMode = Literal["livesum", "max", "livemostrecent"]
+
+
+def gauge(
+    name: str,
+    what: str,
+    labels: Sequence[str] = (),
+    *,
+    prefix: str = PREFIX,
+    registry: CollectorRegistry = REGISTRY,
+    mode: GaugeMode = "livesum",
+) -> Gauge:
+    """`watchkeeper_<name>`: by default the sum over the processes that live."""
+    return Gauge(prefix + name, what, tuple(labels), registry=registry, multiprocess_mode=mode)
 
 
 INCIDENTS = counter("incidents", "Incidents reported, repeats included.", ("kind", "severity"))

@@ -1,4 +1,4 @@
-"""What operations must know: incidents, folded by fingerprint, and the heartbeats of long-running parts."""
+"""What operations must know: incidents, folded by fingerprint, heartbeats, breakers, and the ledger of work."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from resilience.breakers.models import BreakerState, CircuitBreaker
 from resilience.ledger.models import Cause, DeploymentRun, WorkerDeath, WorkInHand
 
 __all__ = [
+    "BreakerState",
     "Cause",
+    "CircuitBreaker",
     "DeploymentRun",
     "Heartbeat",
     "Incident",

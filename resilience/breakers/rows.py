@@ -1,0 +1,210 @@
+"""The statements on the rows. Each is atomic by itself, and whoever changes a state learns it from the answer.
+
+They run on the thread's connection, each committed at once; inside a transaction of the caller's they take a
+connection of their own, so that no rollback loses a trip and no row stays locked. They raise what the database raises.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from django.db import connection
+from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
+
+from resilience.breakers.models import BreakerState
+from resilience.own_connection import own_connection
+
+FAULTS = (psycopg.Error, DatabaseFault)
+STATEMENT_TIMEOUT = "3s"
+# A time written by a clock that is further ahead than this is not waited for: it could be hours.
+CLOCK_SKEW = timedelta(minutes=1)
+
+# Open and due, or half-open by a prober whose lease is over.
+_DUE = """
+    ((state = 'open' AND probe_at <= %(now)s)
+     OR (state = 'half_open' AND lease_until <= %(now)s)
+     OR (state <> 'closed' AND changed_at > %(skewed)s))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one breaker's row says."""
+
+    name: str
+    state: BreakerState
+    reason: str = ""
+    failures: int = 0
+    next_try_at: datetime | None = None  # when a probe may be taken
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The right to try one call on a breaker that is open, until its lease ends."""
+
+    name: str
+    token: uuid.UUID = field(repr=False)
+    lease_until: datetime
+
+
+def read(*, prefix: str = "", name: str = "") -> list[Row]:
+    """Those whose name begins with `prefix`, or the one called `name`."""
+    found = _all(
+        """
+        SELECT name, state, reason, failures, COALESCE(probe_at, lease_until) FROM resilience_circuitbreaker
+        WHERE starts_with(name, %(prefix)s) AND (%(name)s = '' OR name = %(name)s)
+        ORDER BY name
+        """,
+        {"prefix": prefix, "name": name},
+    )
+    return [Row(name, BreakerState(state), reason, failures, at) for name, state, reason, failures, at in found]
+
+
+def open_if_closed(*, name: str, reason: str, probe_at: datetime, now: datetime) -> bool:
+    """True for exactly one of all who say so at once."""
+    return bool(
+        _all(
+            """
+            INSERT INTO resilience_circuitbreaker AS b
+                (name, state, reason, failures, opened_at, probe_at, changed_at)
+            VALUES (%(name)s, 'open', %(reason)s, 0, %(now)s, %(probe_at)s, %(now)s)
+            ON CONFLICT (name) DO UPDATE
+                SET state = 'open', reason = EXCLUDED.reason, failures = 0, opened_at = EXCLUDED.opened_at,
+                    closed_at = NULL, probe_at = EXCLUDED.probe_at, changed_at = EXCLUDED.changed_at
+                WHERE b.state = 'closed'
+            RETURNING 1
+            """,
+            {"name": name, "reason": reason, "probe_at": probe_at, "now": now},
+        )
+    )
+
+
+def open_again(*, name: str, token: uuid.UUID | None, reason: str, probe_at: datetime, now: datetime) -> bool:
+    """The probe failed, or a call that began before: the wait begins anew.
+
+    While another process holds the probe nothing changes: its word is newer.
+    """
+    return bool(
+        _all(
+            f"""
+            UPDATE resilience_circuitbreaker
+            SET state = 'open', reason = %(reason)s, probe_at = %(probe_at)s, lease_until = NULL, lease_token = NULL,
+                changed_at = %(now)s
+            WHERE name = %(name)s AND state <> 'closed'
+              AND (state = 'open' OR lease_token = %(token)s OR {_DUE})
+            RETURNING 1
+            """,  # noqa: S608 - a constant
+            {"name": name, "token": token, "reason": reason, "probe_at": probe_at} | _times(now),
+        )
+    )
+
+
+def probes_take(
+    *, now: datetime, lease: timedelta, prefix: str = "", names: Collection[str] | None = None
+) -> list[Probe]:
+    """All that are due and that nobody else takes at this moment."""
+    token, until = uuid.uuid4(), now + lease
+    found = _all(
+        f"""
+        UPDATE resilience_circuitbreaker AS b
+        SET state = 'half_open', probe_at = NULL, lease_token = %(token)s, lease_until = %(until)s,
+            changed_at = %(now)s
+        FROM (
+            SELECT id FROM resilience_circuitbreaker
+            WHERE starts_with(name, %(prefix)s) AND (%(names)s::text[] IS NULL OR name = ANY(%(names)s)) AND {_DUE}
+            ORDER BY id FOR UPDATE SKIP LOCKED
+        ) AS due
+        WHERE b.id = due.id
+        RETURNING b.name
+        """,  # noqa: S608 - a constant
+        {"token": token, "until": until, "prefix": prefix, "names": None if names is None else list(names)}
+        | _times(now),
+    )
+    return [Probe(name, token, until) for (name,) in found]
+
+
+def probe_give_back(probe: Probe, *, now: datetime) -> bool:
+    """Unused: another process may try at once. False if the lease went to another meanwhile."""
+    return bool(
+        _all(
+            """
+            UPDATE resilience_circuitbreaker
+            SET state = 'open', probe_at = %(now)s, lease_until = NULL, lease_token = NULL, changed_at = %(now)s
+            WHERE name = %(name)s AND state = 'half_open' AND lease_token = %(token)s
+            RETURNING 1
+            """,
+            {"name": probe.name, "token": probe.token, "now": now},
+        )
+    )
+
+
+def close(probe: Probe, *, now: datetime) -> bool:
+    """The probe went well. False if its lease went to another meanwhile, whose word is newer."""
+    return bool(
+        _all(
+            """
+            UPDATE resilience_circuitbreaker
+            SET state = 'closed', failures = 0, closed_at = %(now)s, lease_until = NULL, lease_token = NULL,
+                changed_at = %(now)s
+            WHERE name = %(name)s AND state = 'half_open' AND lease_token = %(token)s
+            RETURNING 1
+            """,
+            {"name": probe.name, "token": probe.token, "now": now},
+        )
+    )
+
+
+def failure_add(*, name: str, window: timedelta, now: datetime) -> int:
+    """One more failure of a closed breaker; returns how many there are in a row, of all processes together.
+
+    0 if it is not closed. A failure longer ago than `window` is forgotten.
+    """
+    found = _all(
+        """
+        INSERT INTO resilience_circuitbreaker AS b (name, state, reason, failures, last_failure_at, changed_at)
+        VALUES (%(name)s, 'closed', '', 1, %(now)s, %(now)s)
+        ON CONFLICT (name) DO UPDATE
+            SET failures = CASE WHEN b.last_failure_at >= %(since)s THEN b.failures + 1 ELSE 1 END,
+                last_failure_at = EXCLUDED.last_failure_at, changed_at = EXCLUDED.changed_at
+            WHERE b.state = 'closed'
+        RETURNING failures
+        """,
+        {"name": name, "since": now - window, "now": now},
+    )
+    return int(found[0][0]) if found else 0
+
+
+def failures_forget(*, name: str, now: datetime) -> None:
+    """A call went well: the row of failures is broken."""
+    _all(
+        """
+        UPDATE resilience_circuitbreaker SET failures = 0, changed_at = %(now)s
+        WHERE name = %(name)s AND state = 'closed' AND failures > 0 RETURNING 1
+        """,
+        {"name": name, "now": now},
+    )
+
+
+def connection_mend() -> None:
+    """After a fault: let the thread's connection go if it is broken, so that the next statement opens a new one."""
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
+
+
+def _times(now: datetime) -> dict[str, datetime]:
+    return {"now": now, "skewed": now + CLOCK_SKEW}
+
+
+def _all(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    if connection.in_atomic_block:
+        with own_connection() as own:
+            own.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
+            return own.execute(sql, parameters).fetchall()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall())

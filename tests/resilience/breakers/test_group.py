@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection, transaction
+from prometheus_client import CollectorRegistry
+
+from resilience.breakers.group import Breakers, Transition
+from resilience.breakers.metrics import BreakerMetrics
+from resilience.breakers.models import BreakerState, CircuitBreaker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+class World:
+    """A family of breakers that keeps what it was told and counted."""
+
+    def __init__(self, prefix: str = "transport:") -> None:
+        self.registry = CollectorRegistry()
+        self.told: list[Transition] = []
+        self.breakers = Breakers(
+            prefix, announce=self.told.append, metrics=BreakerMetrics(prefix="x_", registry=self.registry)
+        )
+
+    def trip(self, name: str = "email", *, at: datetime = NOW, probe=None, wait: float = 15, reason="421 busy"):  # type: ignore[no-untyped-def]
+        return self.breakers.trip(name, reason=reason, retry_at=at + timedelta(seconds=wait), probe=probe, now=at)
+
+    def counted(self, metric: str, **labels: str) -> float:
+        return self.registry.get_sample_value(f"x_{metric}", labels) or 0.0
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_what_never_tripped_is_closed(world: World) -> None:
+    assert world.breakers.names_open() == frozenset()
+    assert world.breakers.probes_take(now=NOW) == []
+
+
+def test_a_trip_opens_only_its_own_name_and_family(world: World) -> None:
+    World("other:").trip("email")
+
+    world.trip("email")
+
+    assert world.breakers.names_open() == {"email"}
+    assert CircuitBreaker.objects.shut().count() == 2
+
+
+def test_the_names_that_are_open_cost_one_query(world: World, django_assert_num_queries) -> None:  # type: ignore[no-untyped-def]
+    world.trip("email")
+    world.trip("slack")
+
+    with django_assert_num_queries(1):
+        names = world.breakers.names_open()
+
+    assert names == {"email", "slack"}
+
+
+def test_only_the_first_trip_is_an_opening_and_is_announced(world: World) -> None:
+    begun = [world.trip(at=later(second)) for second in range(3)]
+
+    assert begun == [True, False, False]
+    assert world.told == [Transition("email", BreakerState.OPEN, "421 busy", NOW)]
+    assert world.counted("breaker_transitions_total", name="transport:email", state="open") == 1
+
+
+def test_the_wait_differs_by_what_the_caller_says(world: World) -> None:
+    world.trip("email", wait=60)
+    world.trip("slack", wait=15)
+
+    assert [probe.name for probe in world.breakers.probes_take(now=later(15))] == ["slack"]
+    assert [probe.name for probe in world.breakers.probes_take(now=later(60))] == ["email"]
+
+
+def test_a_probe_goes_to_one_and_stays_the_only_one_until_its_lease_ends(world: World) -> None:
+    world.trip()
+
+    (probe,) = world.breakers.probes_take(now=later(15))
+
+    assert world.breakers.probes_take(now=later(16)) == []
+    assert world.breakers.names_open() == {"email"}
+    (second,) = world.breakers.probes_take(now=probe.lease_until)  # the prober was killed
+    assert second.token != probe.token
+
+
+def test_a_probe_that_succeeds_closes(world: World) -> None:
+    world.trip()
+    (probe,) = world.breakers.probes_take(now=later(15))
+
+    closed = world.breakers.probe_succeeded(probe, now=later(16))
+
+    assert closed
+    assert world.breakers.names_open() == frozenset()
+    assert world.told[-1] == Transition("email", BreakerState.CLOSED, "", later(16))
+    assert world.trip(at=later(17))  # a new opening
+
+
+def test_a_probe_that_fails_waits_again_and_is_no_new_opening(world: World) -> None:
+    world.trip()
+    (probe,) = world.breakers.probes_take(now=later(15))
+
+    begun = world.trip(at=later(16), probe=probe, wait=60, reason="535 no")
+
+    assert not begun
+    assert world.breakers.probes_take(now=later(75)) == []
+    assert len(world.breakers.probes_take(now=later(76))) == 1
+    assert len(world.told) == 1
+    assert CircuitBreaker.objects.get().reason == "535 no"
+
+
+def test_a_probe_given_back_is_there_for_the_next_at_once(world: World) -> None:
+    world.trip()
+    (probe,) = world.breakers.probes_take(now=later(15))
+
+    given = world.breakers.probe_give_back(probe, now=later(16))
+
+    assert given
+    assert len(world.breakers.probes_take(now=later(16))) == 1
+
+
+def test_a_late_failure_of_another_call_does_not_disturb_the_probe(world: World) -> None:
+    world.trip()
+    (probe,) = world.breakers.probes_take(now=later(15))
+
+    world.trip(at=later(16))  # a straggler from before
+
+    assert world.breakers.probe_succeeded(probe, now=later(17))
+
+
+def test_a_prober_whose_lease_went_to_another_changes_nothing(world: World) -> None:
+    world.trip()
+    (late,) = world.breakers.probes_take(now=later(15))
+    (current,) = world.breakers.probes_take(now=late.lease_until)
+
+    assert not world.breakers.probe_succeeded(late, now=late.lease_until)
+    assert not world.breakers.probe_give_back(late, now=late.lease_until)
+    assert world.breakers.probe_succeeded(current, now=late.lease_until)
+
+
+def test_a_time_written_by_a_clock_far_ahead_is_not_waited_for(world: World) -> None:
+    world.trip(at=later(3600))
+
+    assert len(world.breakers.probes_take(now=NOW)) == 1
+
+
+def test_a_listener_that_raises_is_counted_and_disturbs_nobody(world: World) -> None:
+    def announce(_: Transition) -> None:
+        raise RuntimeError("Slack is down")
+
+    metrics = BreakerMetrics(prefix="y_", registry=world.registry)
+    breakers = Breakers("transport:", announce=announce, metrics=metrics)
+
+    begun = breakers.trip("email", reason="x", retry_at=later(1), probe=None, now=NOW)
+
+    assert begun
+    counted = {"name": "transport:email", "operation": "announce"}
+    assert world.registry.get_sample_value("y_breaker_faults_total", counted) == 1
+
+
+def test_a_rollback_of_the_caller_loses_no_trip(world: World) -> None:
+    with transaction.atomic():
+        world.trip()
+        transaction.set_rollback(True)
+
+    assert world.breakers.names_open() == {"email"}
+
+
+@pytest.fixture
+def no_database() -> Iterator[None]:
+    """The table is away: every statement on it is an error of the database."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE resilience_circuitbreaker RENAME TO away")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE away RENAME TO resilience_circuitbreaker")
+
+
+@pytest.mark.usefixtures("no_database")
+def test_a_database_error_fails_open_and_is_counted(world: World) -> None:
+    begun = world.trip()
+
+    assert not begun
+    assert world.breakers.names_open() == frozenset()
+    assert world.breakers.probes_take(now=NOW) == []
+    assert world.counted("breaker_faults_total", name="transport:email", operation="trip") == 1
+    assert world.counted("breaker_faults_total", name="transport:", operation="read") == 1
+    assert world.counted("breaker_faults_total", name="transport:", operation="probe") == 1
+
+
+def test_a_connection_that_broke_is_replaced(world: World) -> None:
+    world.trip()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    with pytest.raises(Exception, match="terminat"), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+    first, second = world.breakers.names_open(), world.breakers.names_open()
+
+    assert (first, second) == (frozenset(), {"email"})
+
+
+def test_the_states_are_told_as_numbers(world: World) -> None:
+    world.trip("email")
+    world.trip("slack")
+    world.breakers.probes_take(now=later(15), names=["slack"])
+    world.trip("webhook")
+    (probe,) = world.breakers.probes_take(now=later(15), names=["webhook"])
+    world.breakers.probe_succeeded(probe, now=later(16))
+
+    world.breakers.names_open()
+
+    states = {kind: world.counted("breaker_state", name=f"transport:{kind}") for kind in ("email", "slack", "webhook")}
+    assert states == {"email": 2, "slack": 1, "webhook": 0}
