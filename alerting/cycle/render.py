@@ -13,6 +13,7 @@ from alerting.cycle.recheck import Checked
 from alerting.models import MessageKind, Notification
 from alerting.rendering import (
     TemplateFault,
+    late_add,
     render_digest,
     render_realtime,
     render_summary,
@@ -55,6 +56,8 @@ def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
     if fresh:
         rendered = _render(checked, found, context)
         message.subject, message.text, message.html = rendered.subject, rendered.text, rendered.html
+    else:
+        fresh = _say_late(checked, context)
     outgoing = Outgoing(
         message_id=message.message_id,
         address=channel.address,
@@ -65,6 +68,19 @@ def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
         at=now,
     )
     return Written(checked, outgoing, fresh)
+
+
+def _say_late(checked: Checked, context: CycleContext) -> bool:
+    """The words of the first attempt stay; that they come late is the one thing that is added to them."""
+    message = checked.message
+    if context.clock() - message.due_at <= context.late_after:
+        return False
+    reader, sending = _to_whom(checked, context)
+    words = late_add(message.text, message.html, sending=sending, reader=reader)
+    if words is None:
+        return False
+    message.text, message.html = words
+    return True
 
 
 def _render(checked: Checked, found: Loaded, context: CycleContext) -> Rendered:

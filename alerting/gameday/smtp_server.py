@@ -64,6 +64,7 @@ class SmtpServer:
     hang: set[str] = field(default_factory=set)  # no answer to DATA for these
     delay: float = 0.0  # before the answer to DATA
     before_answer: Callable[[str], None] | None = None  # called with the recipient while the client waits
+    most_connections: int = 0  # one more is turned away with 421; 0 for no limit
     mails: list[Mail] = field(default_factory=list)
     connections: int = 0
     port: int = 0
@@ -109,14 +110,22 @@ class _Session(SMTP):
     def __init__(self, ours: SmtpServer, **options: Any) -> None:
         super().__init__(_Handler(ours), **options)
         self._ours = ours
+        self._turned_away = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if 0 < self._ours.most_connections <= len(self._ours.sessions):
+            self._turned_away = True
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(b"421 4.3.2 too many connections\r\n")
+            transport.close()
+            return
         self._ours.sessions.add(self)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._ours.sessions.discard(self)
-        super().connection_lost(error)
+        if not self._turned_away:
+            super().connection_lost(error)
 
     async def push(self, status: AnyStr) -> None:
         while self._ours.mute:

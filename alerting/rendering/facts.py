@@ -97,8 +97,7 @@ class Alert:
 class Sending:
     """The sending itself, the same for every kind of message.
 
-    `now` is when the message is written, which is its first attempt. It says that it is late when `now` is more than
-    `late_after` past `due_at`.
+    `now` is when the message leaves. It says that it is late when `now` is more than `late_after` past `due_at`.
     """
 
     now: datetime

@@ -22,6 +22,7 @@ from alerting.rendering.facts import (
     TestFacts,
 )
 from alerting.rendering.html import write_html
+from alerting.rendering.lateness import late_notices
 from alerting.rendering.letters import Footer, Letter
 from alerting.rendering.lists import counted, listed
 from alerting.rendering.plain import one_line
@@ -48,7 +49,7 @@ def render_realtime(facts: RealtimeFacts, *, template: str | None = None) -> Ren
         label=one_line(alert.rule),
         headline=headline,
         critical=alert.severity is Severity.CRITICAL,
-        notices=_late(facts.sending, reader),
+        notices=late_notices(facts.sending, reader),
         paragraphs=notes(alert),
         sections=sections(alert, reader),
         button="Open this alert",
@@ -76,7 +77,7 @@ def render_digest(facts: DigestFacts) -> Rendered:
         preheader="; ".join(f"{group.title}: {group.count} in {group.subtitle}" for group in groups[:3]),
         label=f"{cadence} digest",
         headline=f"{counted(count, 'alert')}{urgent}",
-        notices=_late(facts.sending, reader),
+        notices=late_notices(facts.sending, reader),
         paragraphs=(_window(facts),),
         groups=groups,
         more=more,
@@ -99,7 +100,7 @@ def render_summary(facts: SummaryFacts) -> Rendered:
         preheader="Sending works again. What you missed is listed here, with the reasons.",
         label="Summary of late alerts",
         headline=told,
-        notices=_late(facts.sending, reader),
+        notices=late_notices(facts.sending, reader),
         paragraphs=(_why_late(facts.stale_after),),
         groups=groups,
         more=more,
@@ -147,14 +148,6 @@ def _preheader(alert: Alert, reader: Reader) -> str:
     if not named(alert.vessel).startswith("MMSI"):
         parts.append(f"MMSI {alert.vessel.mmsi:09}")
     return " · ".join(parts)
-
-
-def _late(sending: Sending, reader: Reader) -> tuple[str, ...]:
-    late = sending.now - sending.due_at
-    if late <= sending.late_after:
-        return ()
-    due = format_time_with_offset(sending.due_at, reader.time_zone, reader.date_format)
-    return (f"Sent late: this message was due at {due} and left {duration_in_words(late)} after that.",)
 
 
 def _window(facts: DigestFacts) -> str:

@@ -103,3 +103,18 @@ def test_marking_handled_says_by_whom_and_once(world: World, operator: User) -> 
     assert (row.state, row.handled_by, row.handled_at) == ("failed", operator, LATER)
     with pytest.raises(OperationRefused, match="handled it already"):
         notification_mark_handled(notification=row, by=operator, at=LATER)
+
+
+def test_a_retried_digest_leaves_out_what_a_re_check_had_taken_out(world: World, operator: User) -> None:
+    failed = make_notification(world, State.FAILED)
+    world.make_event(occurred_at=NOW + timedelta(hours=1), position_key="another")
+    matching_step(now=NOW)
+    taken_out = Notification.objects.exclude(pk=failed.pk).get()
+    Notification.objects.filter(pk=taken_out.pk).update(
+        message=failed.message, state=State.CANCELLED, reason="The event was taken back."
+    )
+
+    notification_retry(notification=failed, by=operator, at=LATER)
+
+    assert Notification.objects.get(pk=failed.pk).state == "pending"
+    assert Notification.objects.get(pk=taken_out.pk).state == "cancelled"

@@ -266,3 +266,84 @@ def test_the_words_of_the_first_attempt_are_kept(post: Post, smtp_server: SmtpSe
     assert len(smtp_server.mails) == 1
     assert "Gulf" in smtp_server.mails[0].text
     assert "Renamed" not in smtp_server.mails[0].text
+
+
+def test_words_of_the_first_attempt_that_leave_hours_later_say_so_once(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.data_answers["ana@moana.example"] = ["451 later", "451 later", ""]
+    post.alert()
+
+    for _ in range(3):
+        post.cycle()
+        post.later(hours=2)
+
+    mail = smtp_server.mails[0]
+    html = next(part for part in mail.parsed.walk() if part.get_content_type() == "text/html").get_content()
+    message = Message.objects.get()
+    assert message.text.count("Sent late: this message was due at") == 1
+    assert "left 2 hours after that" in mail.text
+    assert html.count("Sent late: this message was due at") == 1
+    assert "Sent late" in message.html
+
+
+def test_a_summary_of_one_cadence_does_not_keep_the_probe_from_the_other(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.stop()
+    post.alert()
+    post.cycle()
+    smtp_server.start()
+    post.later(seconds=20)
+
+    digest = post.cycle("digest")
+    realtime = post.cycle()
+
+    assert (digest.claimed, realtime.sent) == (0, 1)
+
+
+def test_a_message_during_which_a_worker_died_can_be_the_probe(post: Post, smtp_server: SmtpServer) -> None:
+    post.alert()
+    Message.objects.update(deaths=1)
+    smtp_server.stop()
+    post.cycle()
+    smtp_server.start()
+    post.later(seconds=20)
+
+    assert post.cycle().sent == 1
+
+
+def test_a_vessel_that_cannot_be_found_is_named_by_its_mmsi_and_told_once(post: Post, smtp_server: SmtpServer) -> None:
+    post.alert(mmsi=512000999, vessel=False)
+    post.alert("bob@moana.example", mmsi=512000998, vessel=False)
+
+    post.cycle()
+
+    assert any("512000999" in mail.text for mail in smtp_server.to("ana@moana.example"))
+    incident = Incident.objects.get()
+    assert (incident.kind, incident.count) == ("vessel_not_found", 1)
+    assert "512000998" in incident.summary
+
+
+def test_an_answer_that_no_text_column_keeps_is_recorded_all_the_same(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.rcpt_answers["ana@moana.example"] = "451 4.3.2 a \x00 of it"
+    post.alert()
+
+    assert post.cycle().retried == 1
+    assert "�" in Attempt.objects.get().answer
+
+
+def test_a_message_that_cannot_be_ended_costs_an_attempt_and_stops_no_other(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import DataError
+
+    from alerting.cycle import prepare
+
+    def end_record(checked, *, token):  # type: ignore[no-untyped-def]
+        raise DataError("a value that the database refuses")
+
+    gone = post.alert("gone@moana.example")
+    post.alert("good@moana.example", mmsi=512000002)
+    gone.channel.__class__.objects.filter(pk=gone.channel_id).update(verified_at=None)
+    monkeypatch.setattr(prepare, "end_record", end_record)
+
+    counts = post.cycle()
+
+    assert (counts.sent, counts.retried, counts.cancelled) == (1, 2, 0)

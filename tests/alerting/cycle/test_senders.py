@@ -1,0 +1,208 @@
+"""Sending on several connections at a time, and one recorder that keeps what came of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import DataError, OperationalError, connection
+
+from alerting.cycle import recorder
+from alerting.cycle.outcomes import Outcome
+from alerting.messages import message_new
+from alerting.models import Attempt, Message, MessageKind, State
+from tests.alerting.cycle.conftest import Post
+from tests.alerting.cycle.test_run import incident_kinds
+from tests.alerting.world import World
+from tests.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Record = Callable[..., frozenset[int]]
+
+
+def queue_messages(world: World, count: int, **fields: Any) -> None:
+    """That many test messages, each to an address of its own."""
+    user = world.make_user("many@moana.example")
+    for number in range(count):
+        channel = world.make_channel(user, name=f"c{number}", address=f"r{number}@moana.example")
+        made = message_new(
+            organisation_id=world.organisation.pk, channel=channel, kind=MessageKind.TEST, due_at=Post(world).now,
+            now=Post(world).now,
+        )  # fmt: skip
+        for name, value in fields.items():
+            setattr(made, name, value)
+        made.save()
+
+
+def test_slow_answers_are_waited_for_on_all_connections_at_once(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.delay = 0.2
+    queue_messages(post.world, 20)
+
+    began = time.monotonic()
+    counts = post.cycle(connections=lambda kind: 10)
+
+    assert counts.sent == 20
+    assert time.monotonic() - began < 2.5  # one after the other: 4 s
+    assert smtp_server.connections == 10
+    assert set(smtp_server.message_ids().values()) == {1}
+
+
+def test_a_server_that_hangs_for_one_message_holds_up_no_other(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.hang.add("r0@moana.example")
+    queue_messages(post.world, 12)
+
+    counts = post.cycle(connections=lambda kind: 3, send_deadline=2.0)
+
+    assert (counts.sent, counts.retried) == (11, 1)
+
+
+def test_a_connection_sends_no_further_than_one_message_ahead_of_the_record(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash now would repeat what was accepted and not recorded: at most one message for each connection."""
+    queue_messages(post.world, 30)
+    most_ahead = 0
+    real: Record = recorder.outcomes_record
+
+    def slow(outcomes: list[Outcome], *, worker: str) -> frozenset[int]:
+        nonlocal most_ahead
+        time.sleep(0.05)
+        most_ahead = max(most_ahead, len(smtp_server.mails) - Attempt.objects.count())
+        return real(outcomes, worker=worker)
+
+    monkeypatch.setattr(recorder, "outcomes_record", slow)
+    counts = post.cycle(connections=lambda kind: 4)
+
+    assert counts.sent == 30
+    assert 1 < most_ahead <= 4
+
+
+def test_outcomes_wait_for_a_database_that_comes_back(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_messages(post.world, 10)
+    away_until = time.monotonic() + 1.0
+    real: Record = recorder.outcomes_record
+
+    def away(outcomes: list[Outcome], *, worker: str) -> frozenset[int]:
+        if time.monotonic() < away_until:
+            raise OperationalError("the connection is closed")
+        return real(outcomes, worker=worker)
+
+    monkeypatch.setattr(recorder, "outcomes_record", away)
+    counts = post.cycle(connections=lambda kind: 2)
+
+    assert (counts.sent, counts.released) == (10, 0)
+    assert set(smtp_server.message_ids().values()) == {1}
+
+
+def test_what_cannot_be_recorded_is_told_and_is_not_sent_again_until_its_lease_ends(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_messages(post.world, 4)
+
+    def away(outcomes: list[Outcome], *, worker: str) -> frozenset[int]:
+        raise OperationalError("the connection is closed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "outcomes_record", away)
+        counts = post.cycle(budget=2.0, send_deadline=1.0)
+    sent_first = len(smtp_server.mails)
+    post.cycle()
+
+    assert (counts.sent, sent_first) == (0, 1)
+    assert len(smtp_server.mails) == 4
+    assert set(smtp_server.message_ids().values()) == {1}
+    assert Message.objects.filter(state=State.CLAIMED).count() == 1
+    assert incident_kinds() == ["outcome_not_recorded"]
+
+
+def test_an_outcome_that_the_database_refuses_costs_only_itself(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_messages(post.world, 6)
+    bad = Message.objects.earliest("pk").pk
+    real: Record = recorder.outcomes_record
+
+    def refuse(outcomes: list[Outcome], *, worker: str) -> frozenset[int]:
+        if any(each.message_id == bad for each in outcomes):
+            raise DataError("a value that no column takes")
+        return real(outcomes, worker=worker)
+
+    monkeypatch.setattr(recorder, "outcomes_record", refuse)
+    post.cycle(connections=lambda kind: 6)
+
+    recorded = set(Message.objects.filter(state=State.SENT).values_list("pk", flat=True))
+    assert bad not in recorded
+    assert recorded == set(Attempt.objects.values_list("message_id", flat=True))
+    assert len(recorded) == len(smtp_server.mails) - 1
+
+
+def test_a_lost_lease_keeps_the_attempt_and_changes_no_state(post: Post, smtp_server: SmtpServer) -> None:
+    queue_messages(post.world, 1)
+
+    def steal(recipient: str) -> None:
+        Message.objects.update(state=State.PENDING, claim_token=None, lease_until=None, claimed_by="")
+        connection.close()
+
+    smtp_server.before_answer = steal
+    counts = post.cycle()
+
+    assert (counts.sent, Attempt.objects.get().outcome) == (0, "sent")
+    assert Message.objects.get().state == "pending"
+
+
+def test_a_stop_finishes_what_is_on_the_wire_and_gives_the_rest_back(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.delay = 0.3
+    stop = threading.Event()
+    smtp_server.before_answer = lambda recipient: stop.set()
+    queue_messages(post.world, 20)
+
+    counts = post.cycle(connections=lambda kind: 4, stopping=stop.is_set)
+
+    assert 1 <= counts.sent <= 4
+    assert counts.sent == len(smtp_server.mails) == Attempt.objects.count()
+    assert counts.released == 20 - counts.sent
+    assert not Message.objects.filter(state=State.CLAIMED).exists()
+
+
+def test_a_server_that_wants_fewer_connections_gets_fewer(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.most_connections = 2
+    smtp_server.delay = 0.05
+    queue_messages(post.world, 20)
+
+    counts = post.cycle(connections=lambda kind: 6)
+    post.later(seconds=30)
+    counts_after = post.cycle(connections=lambda kind: 2)
+
+    assert counts.sent + counts_after.sent == 20
+    assert not Attempt.objects.exclude(outcome="sent").exists()
+
+
+def test_a_suspect_is_sent_alone(post: Post, smtp_server: SmtpServer) -> None:
+    queue_messages(post.world, 3, deaths=1)
+    held: list[int] = []
+
+    def count(recipient: str) -> None:
+        held.append(Message.objects.filter(state=State.CLAIMED).count())
+        connection.close()
+
+    smtp_server.before_answer = count
+
+    counts = post.cycle(connections=lambda kind: 5)
+
+    assert (counts.sent, held) == (3, [1, 1, 1])
+
+
+def test_a_lease_that_ran_out_while_waiting_starts_no_send(post: Post, smtp_server: SmtpServer) -> None:
+    queue_messages(post.world, 5)
+    smtp_server.before_answer = lambda recipient: post.later(seconds=100)
+
+    counts = post.cycle(lease=timedelta(seconds=120), send_deadline=30.0)
+
+    assert (counts.sent, counts.released) == (1, 4)
