@@ -41,7 +41,7 @@ def _needs(site: AdminSite, request: HttpRequest) -> list[tuple[int, str, str]]:
         ("alerting.Notification", "notifications ended unsent", "state=unhandled",
          {"state__in": ["failed", "stale", "quarantined"], "handled_at__isnull": True}),
         ("alerting.MatchFailure", "rules failed on an event", "resolved_at__isempty=1", {"resolved_at__isnull": True}),
-        ("alerting.TransportPause", "kinds of channel are paused", "", {}),
+        ("resilience.CircuitBreaker", "ways out are shut", "", {"state__in": ["open", "half_open"]}),
         ("resilience.Incident", "incidents are open", "state__exact=open", {"state": "open"}),
     )  # fmt: skip
     needs = []

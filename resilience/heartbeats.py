@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
 from resilience.incidents import incident_clear, incident_report
-from resilience.models import Heartbeat
+from resilience.models import Heartbeat, Incident
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 CHECKER = "heartbeat check"
 _NAME_LENGTH = 100
+_AT = " at "
+_MISSING = "heartbeat_missing|"
 
 
 def beat(name: str, detail: Mapping[str, Any] = _NOTHING, *, now: datetime, instance: str = "") -> None:
@@ -30,12 +32,21 @@ def beat(name: str, detail: Mapping[str, Any] = _NOTHING, *, now: datetime, inst
 
 def instance_name(name: str, instance: str) -> str:
     """One of several parts that do the same, such as “worker realtime at mercury”."""
-    return f"{name} at {instance}"[:_NAME_LENGTH]
+    return f"{name}{_AT}{instance}"[:_NAME_LENGTH]
+
+
+def heartbeats_excuse(*, but: Collection[str], now: datetime) -> None:
+    """Ends the incidents of single instances that need not beat any more: they stopped, or their end was told."""
+    silent = Incident.objects.open().filter(fingerprint__startswith=_MISSING, fingerprint__contains=_AT)
+    for fingerprint in silent.exclude(fingerprint__in=[_MISSING + name for name in but]).values_list(
+        "fingerprint", flat=True
+    ):
+        incident_clear(fingerprint=fingerprint, by=CHECKER, now=now)
 
 
 def heartbeats_forget(*, before: datetime) -> int:
     """Takes away the beats of single instances that are gone for long. Returns how many."""
-    return Heartbeat.objects.filter(name__contains=" at ", at__lt=before).delete()[0]
+    return Heartbeat.objects.filter(name__contains=_AT, at__lt=before).delete()[0]
 
 
 def age(name: str, now: datetime) -> timedelta | None:
@@ -60,7 +71,7 @@ def heartbeats_check(expected: Mapping[str, timedelta], *, now: datetime, since:
     begun = {name: limit for name, limit in expected.items() if now - since > limit}
     quiet = silent(begun, now=now, since=since)
     for name in begun:
-        fingerprint = f"heartbeat_missing|{name}"
+        fingerprint = _MISSING + name
         if name not in quiet:
             incident_clear(fingerprint=fingerprint, by=CHECKER, now=now)
             continue

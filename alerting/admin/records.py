@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from accounts.admin_scope import ReadOnlyAdmin, ScopedFilter
-from alerting.models import Digest, MatchFailure, OperatorAction, SendCycleRun, TransportPause
+from alerting.models import Digest, MatchFailure, OperatorAction, SendCycleRun
 
 
 @admin.register(SendCycleRun)
@@ -16,12 +16,6 @@ class SendCycleRunAdmin(ReadOnlyAdmin):
     ]  # fmt: skip
     list_filter = ["cadence"]
     date_hierarchy = "started_at"
-
-
-@admin.register(TransportPause)
-class TransportPauseAdmin(ReadOnlyAdmin):
-    organisation_path = None
-    list_display = ["kind", "reason", "paused_at", "probe_at"]
 
 
 @admin.register(MatchFailure)

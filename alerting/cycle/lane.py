@@ -12,17 +12,18 @@ import structlog
 from alerting.cycle.queue import Claim
 from alerting.cycle.render import Written
 from alerting.transports import Transport
+from resilience.breakers.group import Probe
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A message with its words and the claim that holds it. `probe`: its kind is paused, and this one tries the way."""
+    """A message with its words and the claim that holds it. `probe`: its kind is shut, and this one tries the way."""
 
     written: Written
     claim: Claim
-    probe: bool = False
+    probe: Probe | None = None
 
     @property
     def message_id(self) -> int:

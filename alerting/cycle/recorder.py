@@ -13,21 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import structlog
 from django.db import close_old_connections, connection
-from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 from django.db.utils import InterfaceError, OperationalError
 
 from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import Counts
 from alerting.cycle.inhand import InHand
 from alerting.cycle.outcomes import Outcome, outcomes_record
-from alerting.cycle.pauses import pause_begin, pause_end
 from alerting.cycle.telling import outcome_tell
-from alerting.transports import TransportError
-from resilience.incidents import incident_report
 
 log = structlog.get_logger(__name__)
 
@@ -75,13 +70,9 @@ class Recorder:
     def put(self, outcome: Outcome) -> None:
         self._put(outcome)
 
-    def kind_paused(self, kind: str, fault: TransportError, *, at: datetime) -> None:
-        """No message of this kind can leave."""
-        self._put(lambda: pause_begin(kind=kind, fault=fault, now=at))
-
-    def kind_resumed(self, kind: str, *, at: datetime) -> None:
-        """A message of a kind that was paused was taken."""
-        self._put(lambda: pause_end(kind=kind, now=at))
+    def put_note(self, note: Note) -> None:
+        """Something else to write; it is called on the recorder's thread, before the outcomes that come with it."""
+        self._put(note)
 
     def settle(self) -> None:
         """Wait until all that was put so far is settled."""
@@ -176,8 +167,5 @@ class Recorder:
     def _write_note(self, note: Note) -> None:
         try:
             note()
-        except DatabaseFault as fault:
-            close_old_connections()
-            incident_report(
-                kind="pause_not_recorded", summary="A pause of a transport could not be recorded.", error=fault
-            )
+        except Exception as fault:  # a thread that dies would leave the senders waiting for ever
+            log.exception("note_not_recorded", error=str(fault))

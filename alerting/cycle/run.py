@@ -26,12 +26,13 @@ from alerting.cycle.counts import CYCLES, Counts
 from alerting.cycle.inhand import InHand
 from alerting.cycle.lane import Ready
 from alerting.cycle.load import LookUpFailed
-from alerting.cycle.pauses import paused_kinds, probe_give_back, probes_take
 from alerting.cycle.prepare import Preparation
 from alerting.cycle.queue import Claim, claim, release
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.senders import Senders
+from alerting.cycle.ways_out import kinds_shut, probe_give_back, probes_take
 from alerting.models import SendCycleRun
+from resilience.breakers.group import Probe
 
 log = structlog.get_logger(__name__)
 
@@ -88,17 +89,16 @@ class _Cycle:
         return "An outcome could not be recorded." if self._recorder.given_up.is_set() else ""
 
     def _probe(self) -> None:
-        """One message of each paused kind whose time has come."""
-        for kind in probes_take(now=self._context.clock()):
-            others = [one for one in ChannelKind.values if one != kind]
+        """One message of each shut kind whose time has come."""
+        for probe in probes_take(now=self._context.clock()):
+            others = [one for one in ChannelKind.values if one != probe.name]
             claimed = self._claim(1, paused=others)
             if not claimed.message_ids:
                 claimed = self._claim(1, paused=others, suspects=True)
-            if claimed.message_ids:
-                self._work(claimed, probe=True)
+            if self._work(claimed, probe=probe):
                 self._wait(at_most=0)
             else:  # this cadence has nothing that could show whether the way is open again
-                probe_give_back(kind=kind, now=self._context.clock())
+                probe_give_back(probe, now=self._context.clock())
 
     def _send_what_is_due(self) -> None:
         while self._senders.open():
@@ -119,7 +119,7 @@ class _Cycle:
             self._wait(at_most=0)
 
     def _paused(self) -> frozenset[str]:
-        return paused_kinds() | self._senders.shut
+        return kinds_shut() | self._senders.shut
 
     def _claim(self, limit: int, *, paused: Collection[str], suspects: bool = False) -> Claim:
         context = self._context
@@ -136,8 +136,13 @@ class _Cycle:
         self._counts.claimed += len(claimed.message_ids)
         return claimed
 
-    def _work(self, claimed: Claim, *, probe: bool = False) -> None:
-        self._senders.put([Ready(one, claimed, probe) for one in self._preparation.prepare(claimed)])
+    def _work(self, claimed: Claim, *, probe: Probe | None = None) -> bool:
+        """Prepare a claim and hand it to the senders; False if nothing of it is to be sent."""
+        if not claimed.message_ids:
+            return False
+        written = self._preparation.prepare(claimed)
+        self._senders.put([Ready(one, claimed, probe) for one in written])
+        return bool(written)
 
     def _wait(self, *, at_most: int) -> None:
         """Until the senders have no more than that left; meanwhile give back what they returned."""

@@ -19,6 +19,7 @@ from alerting.cycle.lane import Lane, Ready, Seat
 from alerting.cycle.outcomes import outcome_of
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.send import Tried, never_sent, send
+from alerting.cycle.ways_out import probe_give_back, way_open, way_shut
 from alerting.models import ErrorKind
 from alerting.transports import NotHandedOver
 
@@ -75,7 +76,7 @@ class Senders:
         self._over.set()
         for lane in self._lanes.values():
             for ready in lane.close():
-                self._in_hand.returned(ready.message_id)
+                self._return(ready)
 
     def _lane(self, kind: str) -> Lane:
         if kind not in self._lanes:
@@ -93,18 +94,18 @@ class Senders:
 
     def _serve(self, ready: Ready, lane: Lane, seat: Seat) -> bool:
         if not self._may_send(ready, lane):
-            self._in_hand.returned(ready.message_id)
+            self._return(ready)
             return True
         try:
             tried = send(ready.written.outgoing, seat.transport, self._context, handover=partial(self._handover, seat))
         except NotHandedOver:
-            self._in_hand.returned(ready.message_id)
+            self._return(ready)
             return True
         if tried.fault is not None and tried.fault.whole_kind:
             return self._way_shut(ready, lane, tried)
         lane.works = True
         if ready.probe:
-            self._recorder.kind_resumed(lane.kind, at=tried.ended_at)
+            self._recorder.put_note(partial(way_open, ready.probe, now=tried.ended_at))
         seat.settled = self._record(ready, tried)
         return True
 
@@ -121,7 +122,7 @@ class Senders:
         if not self.open() or lease_left <= self._context.send_deadline:
             self._over.set()  # whatever waits behind this one has no more time
             return False
-        return ready.probe or lane.kind not in self.shut
+        return ready.probe is not None or lane.kind not in self.shut
 
     def _way_shut(self, ready: Ready, lane: Lane, tried: Tried) -> bool:
         """The kind pauses and no attempt is burnt; or the server only wants fewer connections than we have."""
@@ -133,8 +134,14 @@ class Senders:
         self._in_hand.returned(ready.message_id)
         if lane.kind not in self.shut:
             self.shut.add(lane.kind)
-            self._recorder.kind_paused(lane.kind, fault, at=tried.ended_at)
+            note = partial(way_shut, lane.kind, fault=fault, probe=ready.probe, now=tried.ended_at)
+            self._recorder.put_note(note)
         return True
+
+    def _return(self, ready: Ready) -> None:
+        self._in_hand.returned(ready.message_id)
+        if ready.probe is not None:
+            self._recorder.put_note(partial(probe_give_back, ready.probe, now=self._context.clock()))
 
     def _done(self) -> None:
         if self.unfinished() <= self._wake_at:

@@ -13,8 +13,9 @@ from django.db.models import DateTimeField, Exists, ExpressionWrapper, OuterRef,
 from accounts.models import Channel
 from alerting.cycle.queue import senders_wake
 from alerting.cycle.recheck import stale_reason
+from alerting.cycle.ways_out import kinds_shut
 from alerting.messages import message_new
-from alerting.models import Message, MessageKind, Notification, State, TransportPause
+from alerting.models import Message, MessageKind, Notification, State
 from resilience.incidents import incident_report
 
 log = structlog.get_logger(__name__)
@@ -93,7 +94,7 @@ def _untold() -> QuerySet[Notification]:
             channel__disabled_at__isnull=True,
             subscription__user__deleted_at__isnull=True,
         )
-        .exclude(channel__kind__in=TransportPause.objects.values("kind"))
+        .exclude(channel__kind__in=kinds_shut())
         .filter(Exists(sent_since))
         .order_by("pk")
     )

@@ -16,7 +16,7 @@ from alerting.models.message import (
     State,
 )
 from alerting.models.notification import MatchFailure, Notification
-from alerting.models.operation import OperatorAction, SendCycleRun, TransportPause
+from alerting.models.operation import OperatorAction, SendCycleRun
 from alerting.models.rule import AlertRule, AlertRuleVersion, Severity, ShipType
 from alerting.models.subscription import Cadence, Subscription, SubscriptionChannel, Weekday
 
@@ -43,6 +43,5 @@ __all__ = [
     "State",
     "Subscription",
     "SubscriptionChannel",
-    "TransportPause",
     "Weekday",
 ]

@@ -6,7 +6,6 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from accounts.models import ChannelKind
 from alerting.models.message import Message
 from alerting.models.notification import Notification
 
@@ -33,18 +32,6 @@ class SendCycleRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.cadence} at {self.started_at:%Y-%m-%d %H:%M:%S}Z"
-
-
-class TransportPause(models.Model):
-    """A kind of channel that waits because its settings are at fault; no attempts are burnt meanwhile."""
-
-    kind = models.CharField(max_length=16, choices=ChannelKind.choices, unique=True)
-    reason = models.TextField()
-    paused_at = models.DateTimeField()
-    probe_at = models.DateTimeField(help_text="When the next cycle tries again.")
-
-    def __str__(self) -> str:
-        return f"{self.get_kind_display()} paused since {self.paused_at:%Y-%m-%d %H:%M}Z"
 
 
 class OperatorAction(models.Model):

@@ -12,11 +12,13 @@ from django.utils import timezone
 
 from alerting.cycle.queue import reap
 from alerting.cycle.stale import stale_step, summary_step
-from alerting.models import Message, State, TransportPause
+from alerting.cycle.ways_out import kinds_shut
+from alerting.models import Message, State
+from alerting.workers.names import SILENT_AFTER
 from alerting.workers.schedules import schedules_step
-from resilience.heartbeats import heartbeats_check, heartbeats_forget
+from resilience.heartbeats import heartbeats_check, heartbeats_excuse, heartbeats_forget, instance_name
 from resilience.incidents import incident_clear, incident_report
-from resilience.models import WorkerDeath
+from resilience.models import DeploymentRun, WorkerDeath
 from resilience.poster import poster_step
 
 log = structlog.get_logger(__name__)
@@ -59,14 +61,17 @@ def reap_step(*, now: datetime) -> int:
 
 
 def heartbeat_step(*, now: datetime) -> None:
-    """A part that is silent is an incident (invariant 10)."""
-    heartbeats_check(settings.EXPECTED_HEARTBEATS, now=now, since=_BEGAN)
+    """A part that is silent is an incident (invariant 10), and so is one of two that do the same."""
+    runs = DeploymentRun.objects.filter(began_at__lt=now - SILENT_AFTER)
+    instances = {instance_name(run.part, run.instance): SILENT_AFTER for run in runs}
+    heartbeats_check({**settings.EXPECTED_HEARTBEATS, **instances}, now=now, since=_BEGAN)
+    heartbeats_excuse(but=instances, now=now)
 
 
 def overdue_step(*, now: datetime) -> float:
     """A queue that does not move is an incident, even while its workers give signs of life. Returns seconds late."""
     waiting = Message.objects.filter(state=State.PENDING, next_attempt_at__lte=now).exclude(
-        channel__kind__in=TransportPause.objects.values("kind")  # a pause is an incident of its own
+        channel__kind__in=kinds_shut()  # which is an incident of its own
     )
     oldest = waiting.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
     late = timedelta(0) if oldest is None else now - oldest

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from alerting.cycle.pauses import pause_begin
+from alerting.cycle.ways_out import way_shut
 from alerting.matching import matching_step
 from alerting.models import ErrorKind, Message, State
 from alerting.transports import TransportError
@@ -46,7 +46,7 @@ def test_a_queue_that_does_not_move_is_an_incident_until_it_moves(waiting: Messa
 
 
 def test_a_paused_kind_is_told_once_and_not_as_overdue_too(waiting: Message) -> None:
-    pause_begin(kind="email", fault=TransportError("down", kind=ErrorKind.TRANSIENT, whole_kind=True), now=NOW)
+    way_shut("email", fault=TransportError("down", kind=ErrorKind.TRANSIENT, whole_kind=True), probe=None, now=NOW)
 
     overdue_step(now=NOW + timedelta(minutes=3))
 
