@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import display_for_value
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.admin_scope import ReadOnlyAdmin, ReadOnlyInline, ScopedFilter
-from alerting.models import Attempt, Message, Notification, OperatorAction, State
+from alerting.admin.history import attempts_table, deaths_table, folded, shown_time
+from alerting.models import Attempt, Death, Message, Notification, OperatorAction, State
 from alerting.operations import OperationRefused, notification_cancel, notification_mark_handled, notification_retry
 
 STATES_SHOWN = [State.FAILED, State.STALE, State.QUARANTINED, State.PENDING, State.SENT, State.CANCELLED]
@@ -45,6 +44,12 @@ class OperatorActionInline(ReadOnlyInline):
     verbose_name_plural = "done by hand"
 
 
+class DeathInline(ReadOnlyInline):
+    model = Death
+    fields = ["noticed_at", "worker", "cause", "alone"]
+    verbose_name_plural = "deaths of workers that had it in hand"
+
+
 class AttemptInline(ReadOnlyInline):
     model = Attempt
     fields = ["started_at", "took", "outcome", "error_kind", "error", "answer", "traceback_text", "worker"]
@@ -61,18 +66,6 @@ class AttemptInline(ReadOnlyInline):
 
 def shortened(text: str) -> str:
     return text if len(text) <= 160 else f"{text[:159]}…"
-
-
-def shown_time(at: datetime) -> str:
-    """As the admin shows the times of columns: in the signed-in user's zone."""
-    return str(display_for_value(at, "–"))
-
-
-def folded(label: str, text: str) -> str:
-    """Long text behind a summary that opens it."""
-    if not text:
-        return "–"
-    return format_html("<details><summary>{}</summary><pre>{}</pre></details>", label, text)
 
 
 @admin.register(Notification)
@@ -98,7 +91,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         ("Duty", {"fields": ["subscription", "channel", "event", "rule_version", "cadence"]}),
         ("Times", {"fields": ["occurred", "detected", "created_at", "due_at", "next_attempt", "sent_at"]}),
         ("Message as sent", {"fields": ["subject", "text"]}),
-        ("Attempts", {"fields": ["attempt_history"]}),
+        ("Attempts", {"fields": ["attempt_history", "death_history"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -188,6 +181,10 @@ class NotificationAdmin(ReadOnlyAdmin):
     def attempt_history(self, row: Notification) -> str:
         return attempts_table(row.message)
 
+    @admin.display(description="deaths of workers")
+    def death_history(self, row: Notification) -> str:
+        return deaths_table(row.message)
+
     @admin.action(description="Retry…", permissions=["change"])
     def retry(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
         return self._confirmed(request, rows, notification_retry, "retry", "Retry")
@@ -235,30 +232,5 @@ class MessageAdmin(ReadOnlyAdmin):
     list_filter = ["state", "kind", "error_kind", ("organisation", ScopedFilter)]
     search_fields = ["user__email", "subject", "message_id"]
     list_select_related = ["user", "channel__user"]
-    inlines = [AttemptInline]
+    inlines = [AttemptInline, DeathInline]
     exclude = ["html"]
-
-
-def attempts_table(message: Message | None) -> str:
-    """Every attempt of a message, oldest first, with what the server said."""
-    attempts = [] if message is None else list(message.attempts.order_by("started_at"))
-    if not attempts:
-        return "none yet"
-    return format_html(
-        '<ol class="attempts">{}</ol>',
-        format_html_join(
-            "",
-            "<li><strong>{}</strong> {} {}<br>{}{}{}</li>",
-            (
-                (
-                    shown_time(attempt.started_at),
-                    attempt.get_outcome_display(),
-                    f"({attempt.get_error_kind_display()})" if attempt.error_kind else "",
-                    attempt.error,
-                    format_html("<pre>{}</pre>", attempt.answer) if attempt.answer else "",
-                    folded("traceback", attempt.traceback) if attempt.traceback else "",
-                )
-                for attempt in attempts
-            ),
-        ),
-    )

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from alerting.messages import message_new
-from alerting.models import Attempt, MessageKind, Notification, OperatorAction
+from alerting.models import Attempt, Death, MessageKind, Notification, OperatorAction
 from tests.alerting.world import NOW, World
 
 pytestmark = pytest.mark.django_db
@@ -118,6 +118,23 @@ def test_the_detail_shows_attempts_traceback_and_the_message_as_sent_in_the_read
 
 
 @pytest.mark.parametrize("action", ["retry", "cancel", "mark_handled"])
+def test_the_detail_lists_the_deaths_that_a_quarantined_one_caused(staff: Client, world: World, manager: User) -> None:
+    (row,) = make_notifications(world, manager, 1)
+    for alone in (False, True):
+        Death.objects.create(
+            message=row.message,
+            worker="harbour:4711",
+            alone=alone,
+            cause="killed by signal 9 (SIGKILL)",
+            noticed_at=NOW,
+        )
+
+    page = staff.get(f"{LIST}{row.pk}/change/").content.decode()
+
+    assert page.count("harbour:4711: killed by signal 9 (SIGKILL)") == 2
+    assert page.count("it held nothing else") == 1
+
+
 def test_an_action_asks_first_and_changes_nothing_until_confirmed(
     staff: Client, world: World, manager: User, action: str
 ) -> None:
