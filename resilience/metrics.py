@@ -7,14 +7,16 @@ folder for each deployment (`resilience.metrics_folder`). The web serves `/metri
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.multiprocess import mark_process_dead as _mark_process_dead
-from prometheus_client.registry import REGISTRY
+from prometheus_client.registry import REGISTRY, Collector
 
 PREFIX = "watchkeeper_"
 # From a cycle on an idle table to one that waits for a slow mail server.
@@ -64,7 +66,28 @@ def gauge(
 
 INCIDENTS = counter("incidents", "Incidents reported, repeats included.", ("kind", "severity"))
 INCIDENT_POSTS = counter("incident_posts", "Messages to Slack about incidents.", ("outcome",))
-GUARDED = counter("guarded", "Pieces of work under guard, by how they ended.", ("name", "outcome"))
+
+
+class _OfAllProcesses(Collector):
+    """Before each look the gauges of processes that are gone are taken out, also where nobody reported the death."""
+
+    def collect(self) -> Iterable[Metric]:
+        folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        for pid in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}:
+            if not _lives(pid):
+                mark_process_dead(pid)
+        collector = MultiProcessCollector(None, path=str(folder))  # type: ignore[no-untyped-call]
+        return collector.collect()  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it does, and is another user's
+        return True
+    return True
 
 
 def metrics_registry() -> CollectorRegistry:
@@ -72,7 +95,7 @@ def metrics_registry() -> CollectorRegistry:
     if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         return REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(_OfAllProcesses())
     return registry
 
 

@@ -19,11 +19,18 @@ from accounts.models import Channel
 from alerting.matching import due_after
 from alerting.messages import message_new
 from alerting.models import Digest, MessageKind, Notification
-from resilience.guard import run_guarded
+from resilience.guard import Guard, Policy
+from resilience.guard_metrics import GUARD_METRICS
+from resilience.observers import GuardLog
 
 log = structlog.get_logger(__name__)
 
 BATCH = 200
+
+# An integrity error: another process made it, and the next step finds what is left.
+_GUARD = Guard(
+    "digest", Policy(expected=(IntegrityError,)), observers=(GUARD_METRICS, GuardLog(panic_event="digest_failed"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +47,8 @@ def digest_step(*, now: datetime) -> int:
     """Make the digests that are due, each guarded by itself; returns how many notifications found their place."""
     placed = 0
     for window in windows_due(now=now):
-        outcome = run_guarded(
-            lambda window=window: digest_make(window, now=now),  # type: ignore[misc]
-            name="digest",
-            panic_event="digest_failed",
-            expected=(IntegrityError,),  # another process made it: the next step finds what is left
+        outcome = _GUARD.run(
+            lambda _, window=window: digest_make(window, now=now),  # type: ignore[misc]
             details={"user": window.user_id, "channel": window.channel_id, "due_at": window.due_at.isoformat()},
         )
         placed += outcome.value or 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 
 import structlog
 from django.conf import settings
@@ -24,9 +24,11 @@ from alerting.workers.housekeeping import housekeeping_steps
 from alerting.workers.names import heartbeat_name
 from alerting.workers.stop_flag import stopping
 from alerting.workers.this_worker import step_note, this_run
-from resilience.guard import run_guarded
+from resilience.guard import Guard, PolledStop
+from resilience.guard_metrics import GUARD_METRICS
 from resilience.heartbeats import beat
 from resilience.ledger.book import work_in_hand
+from resilience.observers import GuardLog
 from resilience.sentry import sentry_task
 
 log = structlog.get_logger(__name__)
@@ -96,8 +98,17 @@ def _until_done(step: Callable[..., int]) -> None:
 
 
 def _step(name: str, work: Callable[[], object]) -> None:
-    if stopping():
-        return
-    step_note(name)
-    close_old_connections()
-    run_guarded(work, name=name, panic_event="panic_in_send_cycle" if name == "send_cycle" else f"{name}_failed")
+    """Guarded by itself; not begun once the deployment stops."""
+
+    def noted(_: object) -> None:
+        step_note(name)
+        close_old_connections()
+        work()
+
+    _guard(name).run(noted)
+
+
+@cache
+def _guard(name: str) -> Guard:
+    event = "panic_in_send_cycle" if name == "send_cycle" else f"{name}_failed"
+    return Guard(name, stop=PolledStop(stopping), observers=(GUARD_METRICS, GuardLog(panic_event=event)))

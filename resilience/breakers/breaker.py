@@ -21,6 +21,7 @@ from resilience.breakers.metrics import BREAKER_METRICS, BreakerMetrics
 from resilience.breakers.models import BreakerState
 from resilience.breakers.rows import Row
 from resilience.errors import told
+from resilience.outcomes import Rejected
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -32,8 +33,10 @@ REFRESH_AFTER_FAULT_SECONDS = 5.0
 RetryAfter = timedelta | Callable[[Exception], timedelta]
 
 
-class BreakerOpen(Exception):
+class BreakerOpen(Rejected):
     """The call was not made: its breaker is open, or half-open and another process tries."""
+
+    refusal = "breaker_open"
 
     def __init__(self, name: str, *, reason: str, next_try_at: datetime | None) -> None:
         super().__init__(f"the breaker {name!r} is open: {reason}")

@@ -21,7 +21,7 @@ from resilience import metrics
 for _ in range(2):
     child = os.fork()
     if child == 0:
-        metrics.GUARDED.labels(name="item", outcome="success").inc()
+        metrics.INCIDENTS.labels(kind="item", severity="error").inc()
         os._exit(0)
     os.waitpid(child, 0)
     metrics.mark_process_dead(child)
@@ -48,7 +48,7 @@ def test_the_numbers_of_all_processes_are_summed(tmp_path: Path) -> None:
         check=False,
     )
 
-    assert 'watchkeeper_guarded_total{name="item",outcome="success"} 2.0' in done.stdout, done.stderr
+    assert 'watchkeeper_incidents_total{kind="item",severity="error"} 2.0' in done.stdout, done.stderr
     assert list((tmp_path / "realtime").glob("*.db"))
 
 
