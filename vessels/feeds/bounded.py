@@ -51,7 +51,7 @@ def sha256_of(source: BoundedSource) -> str:
 def _read_sentences(
     source: NmeaFile, lines: Iterator[tuple[int, bytes]], into: RowCollector, began: int | None
 ) -> None:
-    reader = SentenceReader(into.rejected)
+    reader = SentenceReader(into.rejected, lasting=True)
     latest = began if began is not None else 0
     timed = False
     for ordinal, line in lines:

@@ -76,8 +76,7 @@ class RowReader:
         vessel_class, station = _class_or_station(kind)
         if not_a_vessel is not None:
             return rejected.add(rejections.NOT_A_VESSEL + (station or not_a_vessel), line)
-        # A base station's or aid's row under a vessel's MMSI is a hearing, never a position.
-        place = self._place(cells[lon_at], cells[lat_at], line) if station is None else (NAN, NAN)
+        place = self._place(cells[lon_at], cells[lat_at], line)
         if place is None:
             return rejected.add(rejections.BAD_ROW, line)
         row: Row = (

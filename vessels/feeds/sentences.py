@@ -65,8 +65,11 @@ class _OpenMessage:
 class SentenceReader:
     """Turns lines into messages; holds what waits for the next line. Never raises on any bytes."""
 
-    def __init__(self, rejected: Rejections) -> None:
+    def __init__(self, rejected: Rejections, *, lasting: bool = False) -> None:
+        """`lasting`: a `$PGHP` line holds for all sentences until the next one. In a file it is the best time that
+        there is; a live source that stopped saying it would stand still, so there it is for one sentence."""
         self.rejected = rejected
+        self._lasting = lasting
         self.sentences = 0
         self._block = NO_TAG  # of a tag block on a line of its own
         self._gatehouse = NO_TAG
@@ -92,7 +95,9 @@ class SentenceReader:
                 return None
         if line[0] == 0x21:  # !
             tag = self._tag()
-            self._block = self._gatehouse = NO_TAG
+            self._block = NO_TAG
+            if not self._lasting:
+                self._gatehouse = NO_TAG
             return self._sentence(line, tag, raw)
         self._other(line)
         return None
@@ -119,7 +124,9 @@ class SentenceReader:
         block = self._block_cache[text]
         if block is None:
             # A time that cannot be trusted is worse than none: the line is refused whole.
-            self._block = self._gatehouse = NO_TAG
+            self._block = NO_TAG
+            if not self._lasting:
+                self._gatehouse = NO_TAG
             self._refuse(rejections.BAD_CHECKSUM, line)
         return block, line[end + 1 :].lstrip()
 

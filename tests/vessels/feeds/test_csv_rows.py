@@ -96,6 +96,13 @@ def test_other_stations_in_danish_files_are_not_vessels(tmp_path: Path, mobile: 
     assert counts(batch) == {f"not_a_vessel:{kind}": 1}
 
 
+def test_the_number_decides_what_is_a_vessel_whatever_the_mobile_is_called(tmp_path: Path) -> None:
+    batch = read(tmp_path, DANISH, danish(Type_of_mobile="Base Station", MMSI="219000001"))
+
+    assert np.isnan(batch.rows["lon"]).tolist() == [False]
+    assert batch.rows["vessel_class"].tolist() == [b""]
+
+
 def test_the_danish_position_that_is_not_available_stays_a_hearing(tmp_path: Path) -> None:
     batch = read(tmp_path, DANISH, danish(Latitude="91", Longitude="0"))
 

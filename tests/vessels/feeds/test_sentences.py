@@ -54,6 +54,22 @@ def test_a_gatehouse_line_gives_time_and_station_of_the_next_sentence() -> None:
     assert message.tag.station == "r002190067"
 
 
+def test_in_a_file_a_gatehouse_line_holds_until_the_next_one() -> None:
+    rejected = Rejections()
+    reader = SentenceReader(rejected, lasting=True)
+    lines = [pghp(second=4), position(), position(), pghp(second=9), position()]
+
+    messages = [message for line in lines if (message := reader.read(line.encode())) is not None]
+
+    assert [message.tag.time for message in messages] == [(NOON + second) * 1_000_000 for second in (4, 4, 9)]
+
+
+def test_a_live_gatehouse_line_is_for_one_sentence() -> None:
+    messages, _ = read(pghp(second=4), position(), position())
+
+    assert [message.tag.time for message in messages] == [(NOON + 4) * 1_000_000, None]
+
+
 def test_a_tag_block_goes_before_a_gatehouse_line() -> None:
     (message,), _ = read(pghp(second=4), at(9, position()))
 
