@@ -1,0 +1,80 @@
+"""Tasks and schedules from django-q2's admin pages: one that is bad stops nothing."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from django_q.models import OrmQ, Schedule
+from django_q.signing import SignedPackage
+from django_q.tasks import async_task
+
+from alerting.workers.queued import queued_take
+from alerting.workers.schedules import schedules_step
+from resilience import incidents
+from resilience.models import Incident
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Gone:
+    """Pickled by a version that knew a value which this one does not know."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return int, ("a name that is gone",)
+
+
+def test_a_task_is_taken_away_before_it_runs() -> None:
+    async_task("os.abort", cluster="housekeeping")
+
+    task = queued_take("housekeeping")
+
+    assert task is not None
+    assert task["func"] == "os.abort"
+    assert not OrmQ.objects.exists()
+    assert queued_take("housekeeping") is None
+
+
+def test_a_task_of_another_deployment_is_left_to_it() -> None:
+    async_task("os.getpid", cluster="realtime")
+
+    assert queued_take("housekeeping") is None
+    assert OrmQ.objects.count() == 1
+
+
+@pytest.mark.parametrize("payload", ["nonsense", SignedPackage.dumps("x")[:-3]])
+def test_a_payload_that_cannot_be_read_is_dropped_and_told(payload: str) -> None:
+    OrmQ.objects.create(key="housekeeping", payload=payload, lock=timezone.now())
+
+    assert queued_take("housekeeping") is None
+
+    incidents.flush(3.0)
+    assert not OrmQ.objects.exists()
+    assert Incident.objects.get().kind == "queued_task_unreadable"
+
+
+def test_a_payload_that_no_longer_unpickles_is_dropped_and_told() -> None:
+    with pytest.raises(ValueError):
+        pickle.loads(pickle.dumps(Gone()))
+    OrmQ.objects.create(key="housekeeping", payload=SignedPackage.dumps(Gone()), lock=timezone.now())
+
+    assert queued_take("housekeeping") is None
+    assert not OrmQ.objects.exists()
+
+
+def test_a_schedule_that_cannot_be_read_is_set_aside_and_the_others_run() -> None:
+    past = timezone.now() - timedelta(minutes=1)
+    bad = Schedule.objects.create(func="os.getpid", args="(", schedule_type=Schedule.DAILY, next_run=past)
+    good = Schedule.objects.create(func="os.getpid", schedule_type=Schedule.DAILY, next_run=past)
+
+    set_aside = schedules_step(now=timezone.now())
+
+    bad.refresh_from_db()
+    good.refresh_from_db()
+    incidents.flush(3.0)
+    assert (set_aside, bad.repeats) == (1, 0)
+    assert good.next_run > timezone.now()
+    assert OrmQ.objects.count() == 1
+    assert Incident.objects.get().kind == "schedule_set_aside"
