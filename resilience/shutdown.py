@@ -181,13 +181,16 @@ class Shutdown:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool:
+        """A refusal to begin something, because it stops, is no error of the command."""
         try:
             code = self.finish()
         finally:
             self.uninstall()
-        if kind is None and code != DONE:
+        refused = isinstance(error, Stopping)
+        if code != DONE and (kind is None or refused):
             sys.exit(code)
+        return refused
 
     # The stop, in a thread of its own
 

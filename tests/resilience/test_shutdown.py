@@ -361,3 +361,15 @@ def test_a_signal_to_a_fork_is_not_ours(command: Callable[..., Command]) -> None
     """)
 
     assert one.ready().end() == (0, ["15", "False"])
+
+
+def test_a_command_that_is_stopped_before_it_begins_ends_with_0(command: Callable[..., Command]) -> None:
+    one = command("""
+        with Shutdown() as shutdown:
+            say("ready")
+            shutdown.stopping.wait()
+            with shutdown.hold("work"):
+                say("worked")
+    """)
+
+    assert one.ready().signal().end() == (0, [])

@@ -4,14 +4,13 @@
     watch nmea+tcp://HOST:PORT …           these sockets, until stopped
     watch nmea+file:PATH csv+file:PATH …   these files together, in order of time, then exit
 
-Exit 0: done, or stopped by a signal with everything heard committed. Exit 2: a source is wrong, nothing was read.
+Exit 0: done, or stopped by a signal with everything heard committed. Exit 1: it could not commit what it heard within
+the deadline of a stop, or a second signal came. Exit 2: a source is wrong, nothing was read.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from django.utils.dateparse import parse_datetime
 from tqdm import tqdm
 
 from resilience.metrics import metrics_serve
+from resilience.shutdown import Shutdown
 from vessels.feeds import SourceError, is_bounded, parse_source, read_bounded, sha256_of
 from vessels.feeds.sources import BoundedSource as BoundedText
 from vessels.models import BoundedSource, Feed
@@ -31,6 +31,7 @@ from vessels.watch.listening import Listening, now_microseconds, utc_now
 from vessels.watch.live import Totals, active_feeds
 
 WRONG_SOURCE = 2
+STOP_SECONDS = 25.0  # what was heard is committed well before, unless the database is away
 PLAIN_LINE_EVERY = 5.0  # seconds, where no terminal shows a bar
 
 
@@ -50,8 +51,10 @@ class Command(BaseCommand):
         parser.add_argument("--batch-size", type=count, default=BATCH, help="Reports per transaction (files).")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop = threading.Event()
-        catch_signals(stop)
+        with Shutdown(deadline=STOP_SECONDS) as shutdown:
+            self._watch(shutdown, options)
+
+    def _watch(self, shutdown: Shutdown, options: dict[str, Any]) -> None:
         sources = self._parse(options["sources"])
         bounded = [source for source in sources if is_bounded(source)]
         if bounded and len(bounded) < len(sources):
@@ -59,9 +62,9 @@ class Command(BaseCommand):
         if options["once"] and not bounded:
             raise CommandError("--once needs files: write nmea+file:PATH or csv+file:PATH", returncode=WRONG_SOURCE)
         if bounded:
-            self._run_files(bounded, stop, options)
+            self._run_files(bounded, shutdown, options)
         else:
-            self._listen(options["sources"], stop, options)
+            self._listen(options["sources"], shutdown, options)
 
     def _parse(self, texts: Sequence[str]) -> list[Any]:
         try:
@@ -71,7 +74,7 @@ class Command(BaseCommand):
 
     # Files
 
-    def _run_files(self, files: Sequence[BoundedText], stop: threading.Event, options: dict[str, Any]) -> None:
+    def _run_files(self, files: Sequence[BoundedText], shutdown: Shutdown, options: dict[str, Any]) -> None:
         began = time.monotonic()
         try:
             read = self._read_files(files, options)
@@ -79,13 +82,15 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=WRONG_SOURCE) from error
         if not read:
             return
+        stop = shutdown.stopping
         pace = Pace(
             size=options["batch_size"], speed=options["speed"], stop=stop.is_set, sleep=lambda s: void(stop.wait(s))
         )
         total = sum(len(source.batch) for source in read)
-        with Meter("evaluating", "reports", total) as meter:
-            summary = run_bounded(read, now=now_microseconds, pace=pace, progress=meter)
-        self._tell(summary, time.monotonic() - began)
+        with shutdown.hold("evaluation"):
+            with Meter("evaluating", "reports", total) as meter:
+                summary = run_bounded(read, now=now_microseconds, pace=pace, progress=meter)
+            self._tell(summary, time.monotonic() - began)
 
     def _read_files(self, files: Sequence[BoundedText], options: dict[str, Any]) -> list[ReadSource]:
         """Those that are not finished, read whole. A file given twice is read once."""
@@ -126,17 +131,18 @@ class Command(BaseCommand):
 
     # Sockets
 
-    def _listen(self, texts: Sequence[str], stop: threading.Event, options: dict[str, Any]) -> None:
+    def _listen(self, texts: Sequence[str], shutdown: Shutdown, options: dict[str, Any]) -> None:
         feeds: Callable[[], Sequence[Feed]] = active_feeds
         if texts:
             given = [self._live_feed(text).pk for text in texts]
             feeds = lambda: list(Feed.objects.filter(pk__in=given))  # noqa: E731
         began = time.monotonic()
-        stop_metrics = metrics_serve(port=settings.METRICS_PORT) if settings.METRICS_PORT else None
-        totals = Listening(feeds=feeds, stop=stop, keep_raw=options["keep_raw"]).run()
-        if stop_metrics is not None:
-            stop_metrics()
-        self._tell(as_summary(totals), time.monotonic() - began)
+        if settings.METRICS_PORT:
+            stop_metrics = metrics_serve(port=settings.METRICS_PORT)
+            shutdown.server("metrics", lambda seconds: stop_metrics(), deadline=5)
+        with shutdown.hold("watch"):
+            totals = Listening(feeds=feeds, stop=shutdown.stopping, keep_raw=options["keep_raw"]).run()
+            self._tell(as_summary(totals), time.monotonic() - began)
 
     def _live_feed(self, text: str) -> Feed:
         """A socket on the command line is a feed of its own, which `watch` without sources leaves alone."""
@@ -164,19 +170,6 @@ class Meter:
 
     def __exit__(self, *exc: object) -> None:
         self.bar.close()
-
-
-def catch_signals(stop: threading.Event) -> None:
-    """SIGTERM and SIGINT ask for a clean end; a second one ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-
-    def ask(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        threading.Thread(target=stop.set).start()  # a handler must not wait for the event's own lock
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
 
 
 def as_summary(totals: Totals) -> Summary:
