@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from csp.constants import NONCE, NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
 from config import embedded_postgres
@@ -22,7 +21,6 @@ except EnvironmentFault as fault:
     raise SystemExit(str(fault)) from None
 
 VAR_DIR = ENV.var_dir
-VAR_DIR.mkdir(parents=True, exist_ok=True)
 DEBUG = ENV.debug
 ALLOWED_HOSTS = ENV.allowed_hosts
 PUBLIC_URL = ENV.public_url
@@ -43,10 +41,16 @@ def _secret_key(kept: Path) -> str:
             pass
         finally:
             temporary.unlink()
-    return kept.read_text(encoding="utf-8")
+    key = kept.read_text(encoding="utf-8").strip()
+    if len(key) < 32:
+        raise SystemExit(f"{kept} holds no key (32 characters or more): remove it to have one made, or set SECRET_KEY.")
+    return key
 
 
-SECRET_KEY = _secret_key(VAR_DIR / "secret_key")
+try:
+    SECRET_KEY = _secret_key(VAR_DIR / "secret_key")
+except (OSError, UnicodeError) as fault:
+    raise SystemExit(f"VAR_DIR = '{VAR_DIR}': the key in it cannot be read or made: {fault}") from None
 
 INSTALLED_APPS = [
     "config.apps.WatchkeeperAdminConfig",
@@ -98,6 +102,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
+                "accounts.pages.standing.standing",
             ],
         },
     },
@@ -252,6 +257,3 @@ Q_CLUSTER: dict[str, Any] = {
     "label": "Background tasks",
     "ALT_CLUSTERS": {"realtime": {}, "digest": {}, "housekeeping": {}},
 }
-
-if not PUBLIC_URL:
-    raise ImproperlyConfigured("PUBLIC_URL must not be empty")

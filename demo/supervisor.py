@@ -143,6 +143,7 @@ class Demo:
             "SMTP_PORT": str(self.ports.smtp),
             "SMTP_TLS": "none",
             "SMTP_USER": "",
+            "SMTP_PASSWORD": "",
             "VAR_DIR": str(self.folder.parent),
             "LOG_FORMAT": "json",
             "PYTHONUNBUFFERED": "1",
