@@ -13,14 +13,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from resilience.incidents import incident_resolve
-from resilience.models import CircuitBreaker, Heartbeat, Incident
+from resilience.models import CircuitBreaker, DeploymentRun, Heartbeat, Incident, WorkerDeath
 
 if TYPE_CHECKING:
     IncidentBase = admin.ModelAdmin[Incident]
     HeartbeatBase = admin.ModelAdmin[Heartbeat]
     CircuitBreakerBase = admin.ModelAdmin[CircuitBreaker]
+    DeploymentRunBase = admin.ModelAdmin[DeploymentRun]
+    WorkerDeathBase = admin.ModelAdmin[WorkerDeath]
 else:
-    IncidentBase = HeartbeatBase = CircuitBreakerBase = admin.ModelAdmin
+    IncidentBase = HeartbeatBase = CircuitBreakerBase = DeploymentRunBase = WorkerDeathBase = admin.ModelAdmin
 
 
 class ReadOnlyAdmin:
@@ -115,3 +117,21 @@ class CircuitBreakerAdmin(ReadOnlyAdmin, CircuitBreakerBase):
     list_display = ("name", "state", "reason", "opened_at", "probe_at", "lease_until", "closed_at")
     list_filter = ("state",)
     search_fields = ("name", "reason")
+
+
+@admin.register(DeploymentRun)
+class DeploymentRunAdmin(ReadOnlyAdmin, DeploymentRunBase):
+    """Which deployments run, and where."""
+
+    list_display = ("part", "instance", "host", "pid", "began_at", "seen_at")
+    list_filter = ("part",)
+
+
+@admin.register(WorkerDeath)
+class WorkerDeathAdmin(ReadOnlyAdmin, WorkerDeathBase):
+    """Who died of what, and in the middle of what."""
+
+    list_display = ("at", "part", "instance", "role", "cause", "exit_code", "doing")
+    list_filter = ("cause", "part", "role", "at")
+    search_fields = ("instance", "host", "doing")
+    date_hierarchy = "at"

@@ -41,9 +41,9 @@ log = structlog.get_logger(__name__)
 CLEAN, FAILED = 0, 1
 LOOK_SECONDS = 0.5
 # The sentinel looks round every half second.
-STALLED_AFTER_SECONDS = 8.0
+STALLED_AFTER_SECONDS = 7.0
 # After a death: what the others have in hand gets this long. All of it is less than 15 seconds.
-DRAIN_BROKEN_SECONDS = 6.0
+DRAIN_BROKEN_SECONDS = 5.0
 LEDGER_SECONDS = 2.0
 WATCHDOG_SECONDS = 5.0  # systemd is told that often; its WatchdogSec is a multiple
 

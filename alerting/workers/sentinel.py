@@ -39,8 +39,10 @@ log = structlog.get_logger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 # A cycle that waits while no worker works, or a feeder that does not come round: nothing will move again.
-STALLED_AFTER_SECONDS = 6.0
+STALLED_AFTER_SECONDS = 5.0
 START_SECONDS = 12.0
+# A process that ends by itself writes its incidents first, which takes up to 2 seconds.
+LAST_WORDS_SECONDS = 3.0
 # So many replaced in so short a time: what replaces them ends as they did.
 MOST_REPLACED, REPLACED_WITHIN_SECONDS = 4, 20.0
 
@@ -180,7 +182,7 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
 
     def _end_late(self, process: Any) -> None:
         """Its time is up. It says its last words, unless it swallowed django-q2's exception; it ignores SIGTERM."""
-        process.join(1)
+        process.join(LAST_WORDS_SECONDS)
         if process.is_alive():
             process.kill()
             process.join(2)

@@ -16,6 +16,7 @@ PAGES = {
     "alerting/operatoraction": "manager", "alerting/matchfailure": "manager",
     "accounts/organisation": "administrator", "accounts/user": "administrator", "accounts/channel": "administrator",
     "vessels/feed": "operator", "alerting/sendcyclerun": "operator", "alerting/transportpause": "operator",
+    "resilience/deploymentrun": "operator", "resilience/workerdeath": "operator",
     "resilience/incident": "operator", "resilience/heartbeat": "operator", "django_q/ormq": "operator",
     "django_q/failure": "operator", "axes/accessattempt": "operator",
 }  # fmt: skip
