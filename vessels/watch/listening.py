@@ -3,7 +3,7 @@
 1. wait for the live shard (stand by while another process has it)
 2. keep one listening thread for each feed, as the list of feeds says now
 3. hand batches to the watch as they come; once a second: areas, feeds, a sign of life, the shard
-4. when told to stop: stop listening, commit what was heard, leave
+4. when told to stop: stop listening, commit what was heard, leave; where the database is away, say what is lost
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vessels.feeds import FeedState, LiveSource, SourceError, open_live, parse_s
 from vessels.models import Feed
 from vessels.reports import Batch
 from vessels.watch.events import to_microseconds
-from vessels.watch.live import LiveWatch, Totals, shard_taken
+from vessels.watch.live import DatabaseAway, LiveWatch, Totals, shard_taken
 
 log = structlog.get_logger(__name__)
 
@@ -103,11 +103,12 @@ class Listening:
         self.listeners: dict[int, Listener] = {}
         self.complaints: dict[int, str] = {}
         self.watch: LiveWatch | None = None
+        self.lost: int | None = None  # reports that could not be committed before we had to leave
 
     def run(self) -> Totals:
         if not self._wait_for_shard():
             return Totals()
-        self.watch = LiveWatch(now=now_microseconds)
+        self.watch = LiveWatch(now=now_microseconds, stop=self.stop)
         log.info("watch_started", vessels=len(self.watch.watch.vessels), areas=len(self.watch.watch.areas.by_id))
         try:
             while not self.stop.is_set():
@@ -148,13 +149,23 @@ class Listening:
             connection.close()
 
     def _take_until(self, moment: float) -> None:
-        assert self.watch is not None
         while not self.stop.is_set() and (left := moment - clock_of_this_machine.monotonic()) > 0:
             try:
                 feed, batch = self.queue.get(timeout=min(left, 0.2))
             except Empty:
                 continue
-            self.watch.take(batch, feed=feed)
+            self._take(feed, batch)
+
+    def _take(self, feed: int, batch: Batch) -> None:
+        """To the watch; once a batch was lost, so are those behind it: nothing may overtake."""
+        assert self.watch is not None
+        if self.lost is None:
+            try:
+                self.watch.take(batch, feed=feed)
+            except DatabaseAway:
+                self.lost = len(batch)
+        else:
+            self.lost += len(batch)
 
     # Listeners
 
@@ -205,6 +216,7 @@ class Listening:
             if listener.thread is not None:
                 listener.thread.join(timeout=5)
         while self.watch is not None and not self.queue.empty():
-            feed, batch = self.queue.get_nowait()
-            self.watch.take(batch, feed=feed)
+            self._take(*self.queue.get_nowait())
+        if self.lost is not None:
+            log.critical("watch_reports_lost", reports=self.lost, why="told to stop while the database was away")
         log.info("watch_stopped")

@@ -4,12 +4,14 @@
 
 One process holds the shard by an advisory lock; another stands by until the lock is free. The lock is only about
 efficiency: the scope's cursor is what makes it correct, and a watch that finds it moved reloads and evaluates
-again. A lost database connection is waited out with the batch in hand. A report that our own code cannot take is
+again. A lost database connection is waited out with the batch in hand; only a stop ends that wait, and what could not
+be committed by then is said to be lost. A report that our own code cannot take is
 found by halving its batch, counted, and left out.
 """
 
 from __future__ import annotations
 
+import threading
 import time as clock_of_this_machine
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -53,6 +55,12 @@ FENCED = counter("watch_fenced", "Batches evaluated again because the state had 
 # "WKWATCH1": a number of our own among PostgreSQL's advisory locks
 SHARD_LOCK = int.from_bytes(b"WKWATCH1", "big")
 LONGEST_WAIT = 5.0
+# How long, once told to stop, we go on trying: a restarted server or a standby may take over meanwhile.
+LAST_TRIES_SECONDS = 3.0
+
+
+class DatabaseAway(Exception):
+    """We are told to stop, and what was heard cannot be committed. Nothing of it is in the database."""
 
 
 @dataclass(slots=True)
@@ -67,30 +75,34 @@ class Totals:
 class LiveWatch:
     """The live scope as one process evaluates it. A batch's feed column holds the numbers of feeds' rows."""
 
-    def __init__(self, *, now: Now) -> None:
+    def __init__(self, *, now: Now, stop: threading.Event | None = None) -> None:
         self.now = now
+        self.stop = stop or threading.Event()
         self.totals = Totals()
+        self._last_try_at: float | None = None  # of the monotonic clock; set when the database is away at a stop
         self._interrupted: set[int] | None = None  # feeds not heard since we were down; None: all of them
         self.load()
 
     def load(self) -> None:
         """Take the state as the database has it."""
-        self.scope = scope_named(Scope.LIVE)
+        scope = scope_named(Scope.LIVE)
         clocks = load_clocks(interrupted=False)
         if self._interrupted is None:
             self._interrupted = set(clocks)
         for feed, clock in clocks.items():
             clock.interrupted = feed in self._interrupted and clock.watermark is not None
         with connection.cursor() as cursor:
-            vessels = load_vessels(cursor, self.scope.id)
-        self.areas_stamp = areas_stamp()
+            vessels = load_vessels(cursor, scope.id)
+        stamp, areas, repeats = areas_stamp(), watched_areas(), load_repeats(scope.id)
+        # All of it or nothing: a new cursor with an old state would pass every check.
+        self.scope, self.areas_stamp = scope, stamp
         self.watch = Watch(
-            areas=watched_areas(),
+            areas=areas,
             clocks=clocks,
             feeds=range(max(clocks, default=0) + 1),
             live=True,
             vessels=vessels,
-            repeats=load_repeats(self.scope.id),
+            repeats=repeats,
         )
         # Memberships to be written: those that areas changed, and all others for the version of their area.
         self._changed: set[int] = self.watch.changed_at_start | set(vessels.inside)
@@ -108,28 +120,36 @@ class LiveWatch:
         return True
 
     def take(self, batch: Batch, *, feed: int) -> None:
-        """Evaluate and commit one batch of one feed, whatever happens meanwhile."""
-        wait = 0.2
+        """Evaluate and commit one batch of one feed, whatever happens meanwhile.
+
+        Raises `DatabaseAway` when told to stop while the database is away.
+        """
+        wait, stale = 0.2, False
         while True:
             try:
+                if stale:  # what was evaluated and not committed must not be evaluated upon
+                    connection.close_if_unusable_or_obsolete()
+                    self.load()
                 return self._take(batch, feed)
             except Fenced as fenced:
                 FENCED.inc()
                 log.warning("watch_fenced", reason=str(fenced))
-                self._reload()
             except (OperationalError, InterfaceError) as error:
-                log.warning("watch_database_lost", error=str(error), retry_in=wait)
-                clock_of_this_machine.sleep(wait)
+                self._wait_for_database(wait, error)
                 wait = min(wait * 2, LONGEST_WAIT)
-                self._reload()
+            stale = True
 
-    def _reload(self) -> None:
-        """As `load`, where the database may still be away: then the next try finds out."""
-        try:
-            connection.close_if_unusable_or_obsolete()
-            self.load()
-        except (Fenced, OperationalError, InterfaceError) as error:
-            log.warning("watch_reload_failed", error=str(error))
+    def _wait_for_database(self, seconds: float, error: Exception) -> None:
+        """A stop ends the wait; from then on a few tries are left. Raises `DatabaseAway` after them."""
+        log.warning("watch_database_lost", error=str(error), retry_in=seconds)
+        if not self.stop.wait(seconds):
+            return
+        now = clock_of_this_machine.monotonic()
+        if self._last_try_at is None:
+            self._last_try_at = now + LAST_TRIES_SECONDS
+        if now >= self._last_try_at:
+            raise DatabaseAway(str(error)) from error
+        clock_of_this_machine.sleep(0.2)
 
     def _take(self, batch: Batch, feed: int) -> None:
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -31,8 +33,8 @@ def database_url() -> str:
     return f"postgresql://{settings['USER']}@/{settings['NAME']}?host={host}&port={port}"
 
 
-def start_watch(*arguments: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"DATABASE_URL": database_url(), "LOG_FORMAT": "json"}
+def start_watch(*arguments: str, database: str = "") -> subprocess.Popen[str]:
+    environment = os.environ | {"DATABASE_URL": database or database_url(), "LOG_FORMAT": "json"}
     return subprocess.Popen(
         [sys.executable, "manage.py", "watch", *arguments],
         cwd=ROOT,
@@ -81,6 +83,30 @@ def wait_for(what: Callable[[], object], *, seconds: float = 20) -> None:
     while not what():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+class Door:
+    """The test's database behind a socket that can be taken away from a process that uses it."""
+
+    def __init__(self) -> None:
+        settings = connection.settings_dict
+        self.folder = Path(tempfile.mkdtemp(prefix="wk-door-"))  # a socket's path may not be long
+        name = f".s.PGSQL.{settings['PORT'] or 5432}"
+        self.link = self.folder / name
+        self.link.symlink_to(Path(str(settings["HOST"])) / name)
+        host, port = quote(str(self.folder), safe=""), settings["PORT"] or 5432
+        self.url = f"postgresql://{settings['USER']}@/{settings['NAME']}?host={host}&port={port}"
+
+    def shut(self) -> None:
+        self.link.unlink()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+            )
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder)
 
 
 class Harbour:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from pyais import encode_dict
 
-from tests.vessels.watch.commands import Harbour, box, exported, start_watch, terminate, use_area, wait_for
+from tests.vessels.watch.commands import Door, Harbour, box, exported, start_watch, terminate, use_area, wait_for
 from tests.vessels.watch.worlds import random_rows, report, rows_of
 from vessels.areas import AreaContent, area_save, stored_geometry
 from vessels.models import AreaUse, Event, Feed, FeedGap, FeedRejection, Membership, Position, Scope, VesselState
 from vessels.reports import Batch, Rejected, ReportArray
+from vessels.watch import store
 from vessels.watch.events import to_microseconds
-from vessels.watch.live import LiveWatch
+from vessels.watch.live import DatabaseAway, LiveWatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -181,6 +184,59 @@ def test_a_lost_connection_is_waited_out_with_the_batch_in_hand(feed: Feed):
     assert kinds() == ["appeared"]
 
 
+def away(times: int, honest: Callable[..., Any]) -> Callable[..., Any]:
+    """`honest`, but for the first few calls, in which the database is away."""
+    left = [True] * times
+
+    def call(*arguments: Any) -> Any:
+        if left:
+            left.pop()
+            raise OperationalError("away")
+        return honest(*arguments)
+
+    return call
+
+
+def test_a_state_that_could_not_be_loaded_again_is_not_evaluated_upon(feed: Feed, monkeypatch: pytest.MonkeyPatch):
+    use_area("square", box(0, 0, 1, 1))
+    watch = live()
+    monkeypatch.setattr("vessels.watch.live.scope_move", away(1, store.scope_move))
+    monkeypatch.setattr("vessels.watch.live.load_repeats", away(1, store.load_repeats))
+
+    watch.take(batch(feed, report(0, A, *IN)), feed=feed.pk)
+
+    assert kinds() == ["appeared"]
+
+
+def test_a_load_that_fails_leaves_the_state_and_its_cursor_as_they_were(feed: Feed, monkeypatch: pytest.MonkeyPatch):
+    use_area("square", box(0, 0, 1, 1))
+    one, other = live(), live()
+    other.take(batch(feed, report(0, A, *IN)), feed=feed.pk)
+    monkeypatch.setattr("vessels.watch.live.load_repeats", away(1, store.load_repeats))
+
+    with pytest.raises(OperationalError):
+        one.load()
+    one.take(batch(feed, report(90, A, *OUT)), feed=feed.pk)
+
+    assert kinds() == ["appeared", "exited"]
+
+
+def test_a_stop_ends_the_wait_for_the_database(feed: Feed, monkeypatch: pytest.MonkeyPatch):
+    use_area("square", box(0, 0, 1, 1))
+    stop = threading.Event()
+    watch = LiveWatch(now=lambda: to_microseconds(timezone.now()), stop=stop)
+    monkeypatch.setattr("vessels.watch.live.scope_move", away(1_000, store.scope_move))
+    monkeypatch.setattr("vessels.watch.live.LAST_TRIES_SECONDS", 0.5)
+    threading.Timer(0.3, stop.set).start()
+    began = time.monotonic()
+
+    with pytest.raises(DatabaseAway):
+        watch.take(batch(feed, report(0, A, *IN)), feed=feed.pk)
+
+    assert time.monotonic() - began < 3
+    assert kinds() == []
+
+
 def kill_connections_of_this_session() -> None:
     with connection.cursor() as cursor, pytest.raises(Exception, match=r"terminat|closed"):
         cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -255,6 +311,31 @@ def test_a_second_watch_stands_by_until_the_first_is_gone(harbour: Harbour):
 
     assert code == 0
     assert "watch_standing_by" in told
+
+
+def test_sigterm_ends_the_watch_within_seconds_while_the_database_is_away(harbour: Harbour):
+    use_area("square", box(0, 0, 1, 1))
+    door = Door()
+    process = start_watch(harbour.source, database=door.url)
+    try:
+        harbour.say(*sentences((A, *IN)))
+        wait_for(lambda: memberships() == [A])
+        door.shut()
+        harbour.say(*sentences((B, *IN)))
+        time.sleep(1.0)
+        began = time.monotonic()
+        code, output = terminate(process)
+        took = time.monotonic() - began
+    finally:
+        process.kill()
+        door.remove()
+
+    assert took < 8
+    assert code == 1, output
+    assert "watch_reports_lost" in output
+    assert "1 reports that were heard are not committed" in output
+    assert "Traceback" not in output.split("watch_stopped")[-1]
+    assert memberships() == [A]
 
 
 def test_feeds_of_the_admin_are_followed_while_the_watch_runs(harbour: Harbour):

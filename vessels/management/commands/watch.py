@@ -141,8 +141,10 @@ class Command(BaseCommand):
             stop_metrics = metrics_serve(port=settings.METRICS_PORT)
             shutdown.server("metrics", lambda seconds: stop_metrics(), deadline=5)
         with shutdown.hold("watch"):
-            totals = Listening(feeds=feeds, stop=shutdown.stopping, keep_raw=options["keep_raw"]).run()
-            self._tell(as_summary(totals), time.monotonic() - began)
+            listening = Listening(feeds=feeds, stop=shutdown.stopping, keep_raw=options["keep_raw"])
+            self._tell(as_summary(listening.run()), time.monotonic() - began)
+        if listening.lost is not None:
+            raise CommandError(f"the database was away: {listening.lost} reports that were heard are not committed")
 
     def _live_feed(self, text: str) -> Feed:
         """A socket on the command line is a feed of its own, which `watch` without sources leaves alone."""
