@@ -117,6 +117,8 @@ class Guard:
             observer.accepts(self.task)
         self._audience = Audience(told)
         self._policy, self._breaker, self._clock, self._random = policy, breaker, clock, random
+        # A refusal of something that the work uses is no fault of ours.
+        self._expected: tuple[type[Exception], ...] = (Rejected, *policy.expected)
         self._stop: Stop = stop or threading.Event()
         self._sleep = sleep or sleep_using_event(cast(threading.Event, self._stop))
         self._places = None if policy.limit is None else threading.BoundedSemaphore(policy.limit)
@@ -259,7 +261,7 @@ class Guard:
             value = run.work(attempt)
         except TimeoutError as fault:
             error, ended = fault, Ended.TIMEOUT
-        except self._policy.expected as fault:
+        except self._expected as fault:
             error, ended = fault, Ended.FAILURE
         except Exception as fault:
             error, ended = fault, Ended.PANIC

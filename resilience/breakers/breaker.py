@@ -53,7 +53,8 @@ class Breaker:
     """Opens after `threshold` failures in a row, of all processes together, none `window` after the one before.
 
     Then one process at a time may try, the first `retry_after` later (a time, or a function of the error); if that
-    call goes well, all go. A probe whose process dies is over after `lease`. May be shared by threads.
+    call goes well, all go. A probe whose process dies is over after `lease`. A success breaks the row of other
+    processes' failures once it has seen them, which is within a second. May be shared by threads.
     """
 
     def __init__(

@@ -520,6 +520,16 @@ def test_a_breaker_that_is_broken_itself_does_not_stop_the_work(world: World, re
     assert [report.kind for report in reports] == ["guard_observer_failed"]
 
 
+def test_a_refusal_inside_the_work_is_a_failure_and_no_panic(world: World, reports: list[Report]) -> None:
+    def work(_: Attempt) -> None:
+        raise Shut("the breaker of something that the work uses")
+
+    outcome = world.guard().run(work)
+
+    assert outcome.ended is Ended.FAILURE
+    assert reports == []
+
+
 # Labels and observers
 
 
