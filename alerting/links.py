@@ -22,6 +22,7 @@ PATHS = {
     "history": "/notifications/",
     "notification": "/notifications/{pk}/",
     "unsubscribe": "/unsubscribe/{token}/",
+    "channels": "/channels/",
     "channel_verify": "/channels/verify/{token}/",
 }
 UNSUBSCRIBE_SALT = "watchkeeper.unsubscribe"
@@ -65,6 +66,11 @@ def home_url() -> str:
 def history_url() -> str:
     """The user's own list of notifications; needs a sign-in."""
     return _absolute("history")
+
+
+def channels_url() -> str:
+    """Where a user's channels are listed and confirmed."""
+    return _absolute("channels")
 
 
 def notification_url(notification: Notification) -> str:

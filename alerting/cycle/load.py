@@ -13,6 +13,7 @@ from django.db.models import OuterRef, Subquery
 from accounts.models import Channel, User
 from alerting.cycle.queue import Claim
 from alerting.models import (
+    BARE_KINDS,
     Digest,
     Message,
     MessageKind,
@@ -88,7 +89,7 @@ def _messages(claimed: Claim) -> Iterable[Message]:
 
 
 def _notifications(messages: Sequence[Message]) -> dict[int, list[Notification]]:
-    told = {m.pk for m in messages if m.kind not in (MessageKind.SUMMARY, MessageKind.TEST)}
+    told = {m.pk for m in messages if m.kind != MessageKind.SUMMARY and m.kind not in BARE_KINDS}
     summarised = {m.pk for m in messages if m.kind == MessageKind.SUMMARY}
     wide = (
         Notification.objects.select_related(

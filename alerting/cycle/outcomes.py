@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from psycopg import Cursor
 
 from accounts.models import Channel
+from alerting.channels import Refusal, channels_answered, channels_refused
 from alerting.cycle.context import CycleContext
 from alerting.cycle.recheck import Checked
 from alerting.cycle.send import Tried
@@ -77,6 +78,14 @@ class Outcome:
         return self.checked.message.pk
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """`ours`: messages whose claim still held; of the others only the attempt was kept."""
+
+    ours: frozenset[int]
+    disabled: tuple[Channel, ...] = ()
+
+
 def outcome_of(checked: Checked, token: UUID, tried: Tried, context: CycleContext) -> Outcome:
     """Decide what comes next by the kind of fault and the retry ladder."""
     if tried.fault is None:
@@ -95,19 +104,17 @@ def after_fault(fault: TransportError, *, attempts_made: int, context: CycleCont
     return Next(State.PENDING, now + timedelta(seconds=wait))
 
 
-def outcomes_record(outcomes: Sequence[Outcome], *, worker: str) -> frozenset[int]:
-    """Write all in one statement and so in one transaction.
-
-    Returns the messages that were still ours: of the others only the attempt was kept. Raises what the database does.
-    """
-    bounced = [each for each in outcomes if each.tried.fault is not None and each.tried.fault.bounced]
-    if not bounced:
-        return _write(outcomes, worker)
+def outcomes_record(outcomes: Sequence[Outcome], *, worker: str) -> Recorded:
+    """Write all in one statement and so in one transaction, with what refusals do to channels. Raises what the
+    database does."""
+    refusals = [refusal for each in outcomes if (refusal := _refusal(each))]
+    answered = {each.checked.message.channel_id for each in outcomes if _ends_refusals(each)}
+    if not refusals and not answered:
+        return Recorded(_write(outcomes, worker))
     with transaction.atomic():
         ours = _write(outcomes, worker)
-        for each in bounced:
-            _channel_disable(each)
-    return ours
+        channels_answered(answered)
+        return Recorded(ours, tuple(channels_refused(refusals)))
 
 
 def _write(outcomes: Sequence[Outcome], worker: str) -> frozenset[int]:
@@ -126,11 +133,17 @@ def _prepared(query: LiteralString, values: Sequence[str]) -> list[tuple[Any, ..
         return cursor.execute(query, values, prepare=True).fetchall()
 
 
-def _channel_disable(outcome: Outcome) -> None:
-    Channel.objects.filter(pk=outcome.checked.message.channel_id, disabled_at__isnull=True).update(
-        disabled_at=outcome.tried.ended_at,
-        disabled_reason=storable(f"Its address was refused: {outcome.tried.fault}")[:500],
-    )
+def _refusal(outcome: Outcome) -> Refusal | None:
+    fault = outcome.tried.fault
+    if fault is None or fault.kind != ErrorKind.PERMANENT:
+        return None
+    said = storable(str(fault))
+    return Refusal(outcome.checked.message.channel_id, said, fault.bounced, outcome.tried.ended_at)
+
+
+def _ends_refusals(outcome: Outcome) -> bool:
+    channel = outcome.checked.channel
+    return outcome.tried.fault is None and channel is not None and channel.refusals > 0
 
 
 def storable(text: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from accounts.models import Channel, User
 from alerting.cycle.load import Loaded
-from alerting.models import Message, MessageKind, Notification, State
+from alerting.models import BARE_KINDS, Message, MessageKind, Notification, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def recheck(message: Message, found: Loaded, *, now: datetime) -> Checked:
         return Checked(message, user, channel, end=State.CANCELLED, reason=reason)
     if message.expires_at <= now:
         return Checked(message, user, channel, end=State.STALE, reason=stale_reason(message))
-    if message.kind == MessageKind.TEST:
+    if message.kind in BARE_KINDS:
         return Checked(message, user, channel)
     return _recheck_notifications(message, user, channel, found)
 

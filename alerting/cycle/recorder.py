@@ -18,10 +18,11 @@ import structlog
 from django.db import close_old_connections, connection
 from django.db.utils import InterfaceError, OperationalError
 
+from alerting.channels import channel_disabled_report
 from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import Counts
 from alerting.cycle.inhand import InHand
-from alerting.cycle.outcomes import Outcome, outcomes_record
+from alerting.cycle.outcomes import Outcome, Recorded, outcomes_record
 from alerting.cycle.telling import outcome_tell
 
 log = structlog.get_logger(__name__)
@@ -128,7 +129,7 @@ class Recorder:
         if not outcomes:
             return
         try:
-            self._commit(outcomes)
+            recorded = self._written(outcomes)
         except Exception as fault:  # a thread that dies would leave the senders waiting for ever
             if len(outcomes) == 1:
                 self._give_up(outcomes[0], fault)
@@ -136,16 +137,23 @@ class Recorder:
             log.warning("outcomes_recorded_singly", outcomes=len(outcomes), error=str(fault))
             for each in outcomes:
                 self._record([each])
-
-    def _commit(self, outcomes: Sequence[Outcome]) -> None:
-        ours = self._written(outcomes)
+            return
         self._in_hand.ended(each.message_id for each in outcomes)
         for each in outcomes:
             each.settled.set()
-        for each in outcomes:
-            outcome_tell(each, ours=each.message_id in ours, counts=self.counts, context=self._context)
+        self._tell(outcomes, recorded)
 
-    def _written(self, outcomes: Sequence[Outcome]) -> frozenset[int]:
+    def _tell(self, outcomes: Sequence[Outcome], recorded: Recorded) -> None:
+        """It is in the database by now, so whatever goes wrong here must not look as if it were not."""
+        try:
+            for each in outcomes:
+                outcome_tell(each, ours=each.message_id in recorded.ours, counts=self.counts, context=self._context)
+            for channel in recorded.disabled:
+                channel_disabled_report(channel)
+        except Exception as fault:
+            log.exception("outcomes_not_told", outcomes=len(outcomes), error=str(fault))
+
+    def _written(self, outcomes: Sequence[Outcome]) -> Recorded:
         while True:
             try:
                 return outcomes_record(outcomes, worker=self._context.worker)

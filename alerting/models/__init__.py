@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alerting.models.message import (
+    BARE_KINDS,
     DIGEST_KINDS,
     FINAL_STATES,
     REALTIME_KINDS,
@@ -21,6 +22,7 @@ from alerting.models.rule import AlertRule, AlertRuleVersion, Severity, ShipType
 from alerting.models.subscription import Cadence, Subscription, SubscriptionChannel, Weekday
 
 __all__ = [
+    "BARE_KINDS",
     "DIGEST_KINDS",
     "FINAL_STATES",
     "REALTIME_KINDS",

@@ -16,10 +16,14 @@ class MessageKind(models.TextChoices):
     DIGEST = "digest"
     SUMMARY = "summary", "summary of what went stale"
     TEST = "test"
+    NOTICE = "notice", "notice about the account"
 
+
+# These tell of no notification.
+BARE_KINDS = (MessageKind.TEST, MessageKind.NOTICE)
 
 # Which cadence's send cycle takes which kinds.
-REALTIME_KINDS = (MessageKind.REALTIME, MessageKind.TEST)
+REALTIME_KINDS = (MessageKind.REALTIME, MessageKind.TEST, MessageKind.NOTICE)
 DIGEST_KINDS = (MessageKind.DIGEST, MessageKind.SUMMARY)
 
 

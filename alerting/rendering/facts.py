@@ -150,6 +150,19 @@ class SummaryFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DisabledFacts:
+    """A channel that is used no more. `owner` is "" where the reader is the owner."""
+
+    reader: Reader
+    sending: Sending
+    channel: str
+    address: str
+    reason: str
+    owner: str = ""
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TestFacts:
     """A message that only proves that a channel works."""
 

@@ -11,6 +11,7 @@ from alerting.rendering.facts import (
     Alert,
     DigestCadence,
     DigestFacts,
+    DisabledFacts,
     Reader,
     RealtimeFacts,
     Rendered,
@@ -129,6 +130,33 @@ def render_test(facts: TestFacts) -> Rendered:
         button="Open Watchkeeper",
         link=facts.sending.site_link,
         footer=_footer(facts.sending, "You get this message because somebody asked for a test of this channel."),
+    )
+    return _written(letter)
+
+
+def render_disabled(facts: DisabledFacts) -> Rendered:
+    """To the owner of a channel by another one, and to who manages the owner's organisation."""
+    channel, owner = one_line(facts.channel), one_line(facts.owner)
+    address = one_line(facts.address, limit=254)
+    whose = f"{owner}’s channel" if owner else "Your channel"
+    todo = (
+        f"{owner} can take it up again on the page of channels, by confirming the address."
+        if owner
+        else "Confirm the address again on the page of your channels, or choose another channel for your subscriptions."
+    )
+    letter = Letter(
+        subject=subject_line(f"{whose} “{channel}” no longer gets alerts"),
+        preheader=f"{address}: {one_line(facts.reason)}",
+        label="Channel disabled",
+        headline=f"{whose} “{channel}” no longer gets alerts",
+        paragraphs=(
+            f"{address}: {one_line(facts.reason, limit=500)}",
+            "Alerts for it are kept in the history, and are not sent.",
+            todo,
+        ),
+        button="Open the channels",
+        link=facts.link,
+        footer=_footer(facts.sending, "You get this message because alerts would otherwise be missed unnoticed."),
     )
     return _written(letter)
 

@@ -15,8 +15,8 @@ PAGES = {
     "alerting/notification": "manager", "alerting/message": "manager", "alerting/digest": "manager",
     "alerting/operatoraction": "manager", "alerting/matchfailure": "manager",
     "accounts/organisation": "administrator", "accounts/user": "administrator", "accounts/channel": "administrator",
-    "vessels/feed": "operator", "alerting/sendcyclerun": "operator", "alerting/transportpause": "operator",
     "resilience/deploymentrun": "operator", "resilience/workerdeath": "operator",
+    "vessels/feed": "operator", "alerting/sendcyclerun": "operator", "resilience/circuitbreaker": "operator",
     "resilience/incident": "operator", "resilience/heartbeat": "operator", "django_q/ormq": "operator",
     "django_q/failure": "operator", "axes/accessattempt": "operator",
 }  # fmt: skip

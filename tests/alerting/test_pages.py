@@ -15,6 +15,7 @@ from alerting.links import channel_verify_url, unsubscribe_url
 from alerting.models import Message, MessageKind, State, Subscription
 from tests.alerting.pages_world import (
     PASSWORD,
+    THEN,
     event_new,
     notification_new,
     user_new,
@@ -315,3 +316,20 @@ def test_one_click_unsubscribes_without_session_or_csrf_token() -> None:
 
 def test_a_damaged_unsubscribe_link_is_refused() -> None:
     assert Client().post("/unsubscribe/nonsense/").status_code == 410
+
+
+def test_a_disabled_channel_stays_on_top_of_every_page_until_it_is_confirmed() -> None:
+    world = world_new("moana", role="viewer")
+    Channel.objects.filter(user=world.user).update(disabled_at=THEN, disabled_reason="It refused <3> messages.")
+    manager = user_new(world.organisation, "mia@moana.example", role="manager")
+    stranger = user_new(world_new("other").organisation, "boss@other.example", role="manager")
+
+    own = signed_in(world.user).get(reverse("subscriptions")).content.decode()
+    managers = signed_in(manager).get(reverse("subscriptions")).content.decode()
+    strangers = signed_in(stranger).get(reverse("subscriptions")).content.decode()
+
+    assert "No alert reaches you on" in own
+    assert "It refused &lt;3&gt; messages." in own
+    assert "1 channel of others in" in managers
+    assert "No alert reaches you" not in managers
+    assert "used no more" not in strangers

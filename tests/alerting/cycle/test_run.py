@@ -347,3 +347,20 @@ def test_a_message_that_cannot_be_ended_costs_an_attempt_and_stops_no_other(
     counts = post.cycle()
 
     assert (counts.sent, counts.retried, counts.cancelled) == (1, 2, 0)
+
+
+def test_three_refusals_in_a_row_disable_the_channel_and_the_owner_is_told(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.rcpt_answers["ana@moana.example"] = "550 5.7.1 not wanted"
+    notification = post.alert()
+    post.world.make_channel(notification.subscription.user, name="phone", address="ana@home.example")
+    for number in (1, 2):
+        post.cycle()
+        post.later(minutes=1)
+        post.tell(email="ana@moana.example", mmsi=512000001 + number)
+    post.cycle()
+
+    post.cycle()
+
+    assert Message.objects.filter(state=State.FAILED).count() == 3
+    assert smtp_server.to("ana@home.example")[0].subject == "Your channel “mail” no longer gets alerts"
+    assert incident_kinds() == ["channel_disabled", "message_failed"]

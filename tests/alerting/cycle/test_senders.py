@@ -12,7 +12,7 @@ import pytest
 from django.db import DataError, OperationalError, connection
 
 from alerting.cycle import recorder
-from alerting.cycle.outcomes import Outcome
+from alerting.cycle.outcomes import Outcome, Recorded
 from alerting.messages import message_new
 from alerting.models import Attempt, Message, MessageKind, State
 from tests.alerting.cycle.conftest import Post
@@ -22,7 +22,7 @@ from tests.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Record = Callable[..., frozenset[int]]
+Record = Callable[..., Recorded]
 
 
 def queue_messages(world: World, count: int, **fields: Any) -> None:
@@ -69,7 +69,7 @@ def test_a_connection_sends_no_further_than_one_message_ahead_of_the_record(
     most_ahead = 0
     real: Record = recorder.outcomes_record
 
-    def slow(outcomes: list[Outcome], *, worker: str) -> frozenset[int]:
+    def slow(outcomes: list[Outcome], *, worker: str) -> Recorded:
         nonlocal most_ahead
         time.sleep(0.05)
         most_ahead = max(most_ahead, len(smtp_server.mails) - Attempt.objects.count())
@@ -89,7 +89,7 @@ def test_outcomes_wait_for_a_database_that_comes_back(
     away_until = time.monotonic() + 1.0
     real: Record = recorder.outcomes_record
 
-    def away(outcomes: list[Outcome], *, worker: str) -> frozenset[int]:
+    def away(outcomes: list[Outcome], *, worker: str) -> Recorded:
         if time.monotonic() < away_until:
             raise OperationalError("the connection is closed")
         return real(outcomes, worker=worker)
@@ -106,7 +106,7 @@ def test_what_cannot_be_recorded_is_told_and_is_not_sent_again_until_its_lease_e
 ) -> None:
     queue_messages(post.world, 4)
 
-    def away(outcomes: list[Outcome], *, worker: str) -> frozenset[int]:
+    def away(outcomes: list[Outcome], *, worker: str) -> Recorded:
         raise OperationalError("the connection is closed")
 
     with monkeypatch.context() as patch:
@@ -129,7 +129,7 @@ def test_an_outcome_that_the_database_refuses_costs_only_itself(
     bad = Message.objects.earliest("pk").pk
     real: Record = recorder.outcomes_record
 
-    def refuse(outcomes: list[Outcome], *, worker: str) -> frozenset[int]:
+    def refuse(outcomes: list[Outcome], *, worker: str) -> Recorded:
         if any(each.message_id == bad for each in outcomes):
             raise DataError("a value that no column takes")
         return real(outcomes, worker=worker)
