@@ -62,7 +62,7 @@ class Environment(BaseSettings):
     public_url: SiteAddress = Field(
         "http://localhost:8000", description="Where people reach the site; links in messages begin with it."
     )
-    port: int = Field(8000, ge=1, le=65535, description="Port of the web server of `make run`.")
+    port: int = Field(8000, ge=1, le=65535, description="Port of the web server, on loopback.")
     var_dir: WritableFolder = Field(
         BASE_DIR / "var", description="Folder for what the program keeps beside the database."
     )
@@ -89,7 +89,8 @@ class Environment(BaseSettings):
         "auto", description="`auto`: readable on a terminal, JSON elsewhere."
     )
     prometheus_multiproc_dir: Folder = Field(
-        None, description="Folder for metrics of several processes; one for each deployment."
+        None,
+        description="Folder for metrics of several processes; web and workers make their own in it.",
     )
     metrics_port: int = Field(
         0,

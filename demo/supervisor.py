@@ -208,7 +208,7 @@ class Demo:
         mails = ["--smtp-port", str(ports.smtp), "--page-port", str(ports.mails)]
         mails += ["--folder", str(self.folder / "mails"), "--refuse", REFUSED]
         traffic = ["--port", str(ports.ais), "--seed", str(SEED), "--began", self._world_began()]
-        web = ["--bind", f"{HOST}:{ports.web}", "--workers", "2", "--threads", "4", "--log-level", "warning"]
+        web = ["--config", "config/gunicorn.py", "--bind", f"{HOST}:{ports.web}", "--log-level", "warning"]
         commands = {
             "mail server": [python, "-m", "demo.mail_sink", *mails],
             "web": [python, "-m", "gunicorn", *web, "--graceful-timeout", "3", "config.wsgi"],
