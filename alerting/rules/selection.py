@@ -52,16 +52,20 @@ def rule_takes(rule: AlertRule, candidate: Candidate, *, watchlist: frozenset[in
     return (
         event.kind in rule.kinds
         and _duration_fits(rule, candidate)
-        and (event.kind != EventKind.MISSING or rule.include_stopped or was_under_way(event))
+        and (event.kind not in (EventKind.MISSING, EventKind.RESUMED) or rule.include_stopped or was_under_way(event))
         and (rule.watchlist_id is None or event.mmsi in watchlist)
         and _attributes_fit(rule, candidate)
     )
 
 
 def was_under_way(event: Event) -> bool:
-    """By the last position before the silence: moving or of unknown speed, and neither anchored nor moored."""
-    speed = event.evidence.get("speed")
-    return (speed is None or speed >= UNDER_WAY_KNOTS) and event.evidence.get("status") not in STOPPED_STATUSES
+    """By the last position before the silence: moving or of unknown speed, and neither anchored nor moored.
+
+    So nobody is told that a vessel reports again whose silence was no news.
+    """
+    last = event.evidence.get("last") or event.evidence
+    speed = last.get("speed")
+    return (speed is None or speed >= UNDER_WAY_KNOTS) and last.get("status") not in STOPPED_STATUSES
 
 
 def _duration_fits(rule: AlertRule, candidate: Candidate) -> bool:

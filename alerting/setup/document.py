@@ -13,9 +13,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
 from alerting.setup.schema import Setup
-
-# A field's place: ("rules", 2, "areas", 0).
-Place = tuple[str | int, ...]
+from alerting.setup.twice import Place, Twice, named_twice
 
 
 class SetupError(Exception):
@@ -52,7 +50,14 @@ def read_document(path: Path) -> Document:
         setup = Setup.model_validate(_plain(root))
     except ValidationError as fault:
         raise SetupError("\n".join(_explain(path, root, fault))) from None
+    if twice := list(named_twice(setup)):
+        raise SetupError("\n".join(_said_twice(path, root, each) for each in twice))
     return Document(path=path, setup=setup, root=root)
+
+
+def _said_twice(path: Path, root: Any, found: Twice) -> str:
+    first = _line(root, found.first)
+    return _fault_line(path, root, found.second, f"{found.what} stands at line {first} already; each may stand once")
 
 
 def _plain(node: Any) -> Any:

@@ -14,6 +14,7 @@ from accounts.roles import Role
 from alerting.models import Cadence, Severity, ShipType, Weekday
 from vessels.models import EventKind
 
+LONGEST = timedelta(days=3660)
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -21,11 +22,13 @@ def read_duration(text: object) -> object:
     """`6h`, `90m`, `1d12h`, `30s` as a duration; anything else is left for pydantic to judge."""
     if isinstance(text, timedelta):
         return text
-    if not isinstance(text, str) or not re.fullmatch(r"(\d+[dhms])+", text):
+    if not isinstance(text, str) or not re.fullmatch(r"(\d{1,9}[dhms])+", text):
         raise ValueError("write a duration such as 30m, 6h or 1d12h")
-    seconds = sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([dhms])", text))
+    seconds = sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d{1,9})([dhms])", text))
     if seconds == 0:
         raise ValueError("a duration is longer than nothing")
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"a duration is at most {LONGEST.days} days")
     return timedelta(seconds=seconds)
 
 

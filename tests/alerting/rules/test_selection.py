@@ -49,6 +49,18 @@ def test_missing_takes_vessels_that_were_under_way(speed: float | None, status: 
     assert takes(rule, candidate("missing", speed=speed, status=status)) is taken
 
 
+def test_resumed_is_told_of_vessels_whose_silence_was_told() -> None:
+    rule = AlertRule(kinds=["missing", "resumed"], missing_for=SIX_HOURS)
+
+    def resumed(**last: Any) -> Candidate:
+        event = candidate("resumed", last=last, speed=12.0, status=0).event
+        return Candidate(event, None, missing_durations=frozenset([SIX_HOURS]))
+
+    assert takes(rule, resumed(speed=9.0, status=0))
+    assert not takes(rule, resumed(speed=0.0, status=0))
+    assert not takes(rule, resumed(speed=9.0, status=5))
+
+
 def test_missing_takes_stopped_vessels_where_the_rule_includes_them() -> None:
     rule = AlertRule(kinds=["missing"], missing_for=SIX_HOURS, include_stopped=True)
 

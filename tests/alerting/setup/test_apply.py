@@ -179,3 +179,38 @@ def test_the_contract_applies_as_it_stands() -> None:
     assert AlertRule.objects.count() == Subscription.objects.count() == 3
     assert [entry.name for entry in Watchlist.objects.get().entries.all()] == ["AURORA", ""]
     assert Feed.objects.get().active is False
+
+
+@pytest.mark.parametrize(
+    ("before", "row", "said"),
+    [
+        (
+            "areas:",
+            "{email: ANA@moana.EXAMPLE, organisation: moana}",
+            ":9: users[2]: ana@moana.example stands at line 5",
+        ),
+        (
+            "subscriptions:",
+            "{name: Enters, organisation: moana, when: exited, areas: [Sound], vessels: all}",
+            ":19: rules[2]: Enters stands at line 14",
+        ),
+        (
+            "",
+            "{user: ANA@moana.example, rule: Enters, cadence: daily, channels: [mail]}",
+            ":21: subscriptions[2]: daily of Enters for ANA@moana.example stands at line 20",
+        ),
+    ],
+)
+def test_what_stands_twice_is_refused_with_both_lines(tmp_path: Path, before: str, row: str, said: str) -> None:
+    text = BASE.replace(f"\n{before}\n", f"\n  - {row}\n{before}\n", 1) if before else f"{BASE}  - {row}\n"
+
+    told = fault(tmp_path, text)
+
+    assert f"{said} already; each may stand once" in told
+
+
+@pytest.mark.parametrize("length", ["99999999999d", "999999999d", "4000d"])
+def test_a_duration_beyond_all_measure_is_refused_by_line_and_field(tmp_path: Path, length: str) -> None:
+    told = fault(tmp_path, f"feeds:\n  - {{name: f, source: 'nmea+tcp://127.0.0.1:1', silent_after: {length}}}\n")
+
+    assert ":2: feeds[1].silent_after: " in told
