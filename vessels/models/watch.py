@@ -15,12 +15,14 @@ from vessels.models.feed import Feed
 class Scope(models.Model):
     """One evaluation with a state of its own: the live one, or one run over bounded sources.
 
+    The scope of files has no state: what finished runs heard last, which the next one must know.
     `cursor` moves by compare-and-set; whoever finds it moved reloads the state and evaluates again.
     """
 
     LIVE = "live"
+    FILES = "files"
 
-    key = models.CharField(max_length=80, unique=True)  # "live", or "run:" and a digest of its sources
+    key = models.CharField(max_length=80, unique=True)  # "live", "files", or "run:" and a digest of its sources
     cursor = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
@@ -74,7 +76,7 @@ class Membership(models.Model):
 
 
 class RecentPayloads(models.Model):
-    """Payload hashes that one live batch heard first, packed, so that a restart still knows repeats."""
+    """Payload hashes that one live batch, or the end of a run, heard first, packed: their repeats are still to come."""
 
     scope = models.ForeignKey(Scope, on_delete=models.CASCADE)
     latest = models.DateTimeField()

@@ -1,6 +1,7 @@
 """A run over files: all of them read whole, merged in order of time, evaluated in a scope of their own.
 
-    1. begin   the vessels of the files as they were just before the first report (`memory.take_over`)
+    1. begin   the vessels of the files as they were just before the first report (`memory.take_over`), and what
+               was heard in the minute before it (`payloads.take_over_payloads`)
     2. commit  batch by batch: positions, events, and the scope's cursor (reports evaluated so far)
     3. finish  the vessels' states go into the live scope where they are newer; the sources are marked finished
 
@@ -30,6 +31,7 @@ from vessels.watch.copying import time_text
 from vessels.watch.core import Counts, Outcome, Watch
 from vessels.watch.events import to_datetime
 from vessels.watch.memory import load_vessels, save_vessels, take_over
+from vessels.watch.payloads import keep_payloads, load_repeats, take_over_payloads
 from vessels.watch.state import Integers
 from vessels.watch.store import (
     Fenced,
@@ -195,14 +197,15 @@ class _Run:
 
     def _begin(self) -> ScopeCursor:
         """The run's scope; a new one takes over its vessels in the same transaction that makes it."""
-        live = scope_named(LIVE)
+        live, files = scope_named(LIVE), scope_named(Scope.FILES)
         digest = hashlib.sha256(" ".join(source.source.sha256 for source in self.sources).encode()).hexdigest()
         with one_transaction(), connection.cursor() as cursor:
             scope, new = Scope.objects.get_or_create(key=f"run:{digest[:40]}")
             if new and len(self.rows):
                 mmsis = np.unique(self.rows["mmsi"]).tolist()
-                first = time_text(int(self.rows["time"][0])) or ""
-                take_over(cursor, live=live.id, run=scope.pk, mmsis=mmsis, first=first)
+                first = int(self.rows["time"][0])
+                take_over(cursor, live=live.id, run=scope.pk, mmsis=mmsis, first=time_text(first) or "")
+                take_over_payloads(cursor, run=scope.pk, known=(live.id, files.id), first=first)
         return ScopeCursor(scope.pk, scope.key, scope.cursor)
 
     def _clocks(self) -> dict[int, FeedClock]:
@@ -216,7 +219,14 @@ class _Run:
     def _watch(self) -> Watch:
         with connection.cursor() as cursor:
             vessels = load_vessels(cursor, self.scope.id)
-        return Watch(areas=watched_areas(), clocks=self.clocks, feeds=self.feeds, live=False, vessels=vessels)
+        return Watch(
+            areas=watched_areas(),
+            clocks=self.clocks,
+            feeds=self.feeds,
+            live=False,
+            vessels=vessels,
+            repeats=load_repeats(self.scope.id),
+        )
 
     # Batches
 
@@ -299,6 +309,7 @@ class _Run:
             live = cursor.fetchone()[0]
             vessels = self.watch.vessels
             save_vessels(cursor, live, vessels, range(len(vessels)), self.clocks, versions, only_newer=True)
+            keep_payloads(cursor, scope_named(Scope.FILES).id, self.watch.repeats)
             self._close(cursor, now)
         self._add_to_summary(outcome)
         self.summary.new_events += len(told)

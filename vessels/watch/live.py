@@ -28,18 +28,17 @@ from vessels.watch.clock import Gap
 from vessels.watch.core import Counts, Outcome, Watch
 from vessels.watch.events import MISSING
 from vessels.watch.memory import load_vessels, save_vessels
+from vessels.watch.payloads import load_repeats, write_payloads
 from vessels.watch.store import (
     Fenced,
     Notes,
     load_clocks,
-    load_repeats,
     one_transaction,
     scope_move,
     scope_named,
     watched_areas,
     write_events,
     write_notes,
-    write_payloads,
     write_positions,
 )
 

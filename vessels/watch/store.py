@@ -7,7 +7,7 @@ was faster, so reload the state and evaluate again. After the commit, NOTIFY wak
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,6 @@ from django.db.backends.utils import CursorWrapper
 
 from vessels.geometry.areas import from_stored
 from vessels.models import AreaUse, Scope
-from vessels.quality import REMEMBER_PAYLOADS, Repeats
 from vessels.reports import Rejected
 from vessels.watch.areas import WatchedArea, WatchedAreas
 from vessels.watch.clock import FeedClock, Gap, restored_clock
@@ -56,7 +55,6 @@ _EVENT = (
     "gap_start",
     "evidence",
 )
-_PAYLOADS = np.dtype([("mmsi", "<i8"), ("payload", "<u8"), ("time", "<i8")])
 
 
 class Fenced(Exception):
@@ -139,18 +137,6 @@ def load_clocks(*, interrupted: bool) -> dict[int, FeedClock]:
             )
             for feed, silent_after, watermark, alive in cursor.fetchall()
         }
-
-
-def load_repeats(scope: int) -> Repeats:
-    """What a live watch had heard lately."""
-    repeats = Repeats()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT packed FROM vessels_recentpayloads WHERE scope_id = %s ORDER BY latest, id", [scope])
-        for (packed,) in cursor.fetchall():
-            for mmsi, payload, time in np.frombuffer(packed, dtype=_PAYLOADS).tolist():
-                repeats.first[mmsi, payload] = time
-                repeats.newest = max(repeats.newest, time)
-    return repeats
 
 
 # Writing, in the caller's transaction
@@ -253,20 +239,6 @@ def _write_rejections(cursor: CursorWrapper, rejected: dict[int, dict[str, Rejec
                    SET count = r.count + EXCLUDED.count, sample = EXCLUDED.sample, last_at = EXCLUDED.last_at""",
                 [feed, kind[:64], found.count, sample, time_text(now)],
             )
-
-
-def write_payloads(cursor: CursorWrapper, scope: int, first: Iterable[tuple[int, int, int]], *, newest: int) -> None:
-    """First hearings (MMSI, payload, time) of a live batch; those too old to matter go."""
-    packed = np.array(list(first), dtype=_PAYLOADS)
-    if len(packed):
-        cursor.execute(
-            "INSERT INTO vessels_recentpayloads (scope_id, latest, packed) VALUES (%s, %s, %s)",
-            [scope, time_text(int(packed["time"].max())), packed.tobytes()],
-        )
-    cursor.execute(
-        "DELETE FROM vessels_recentpayloads WHERE scope_id = %s AND latest < %s",
-        [scope, time_text(newest - REMEMBER_PAYLOADS)],
-    )
 
 
 def one_transaction() -> Any:

@@ -19,7 +19,7 @@ from tests.vessels.watch.worlds import random_rows, report, rows_of
 from vessels.areas import AreaContent, area_save, stored_geometry
 from vessels.models import AreaUse, Event, Feed, FeedGap, FeedRejection, Membership, Position, Scope, VesselState
 from vessels.reports import Batch, Rejected, ReportArray
-from vessels.watch import store
+from vessels.watch import payloads, store
 from vessels.watch.events import to_microseconds
 from vessels.watch.live import DatabaseAway, LiveWatch
 
@@ -201,7 +201,7 @@ def test_a_state_that_could_not_be_loaded_again_is_not_evaluated_upon(feed: Feed
     use_area("square", box(0, 0, 1, 1))
     watch = live()
     monkeypatch.setattr("vessels.watch.live.scope_move", away(1, store.scope_move))
-    monkeypatch.setattr("vessels.watch.live.load_repeats", away(1, store.load_repeats))
+    monkeypatch.setattr("vessels.watch.live.load_repeats", away(1, payloads.load_repeats))
 
     watch.take(batch(feed, report(0, A, *IN)), feed=feed.pk)
 
@@ -212,7 +212,7 @@ def test_a_load_that_fails_leaves_the_state_and_its_cursor_as_they_were(feed: Fe
     use_area("square", box(0, 0, 1, 1))
     one, other = live(), live()
     other.take(batch(feed, report(0, A, *IN)), feed=feed.pk)
-    monkeypatch.setattr("vessels.watch.live.load_repeats", away(1, store.load_repeats))
+    monkeypatch.setattr("vessels.watch.live.load_repeats", away(1, payloads.load_repeats))
 
     with pytest.raises(OperationalError):
         one.load()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from django.db import connection
 
+from tests.vessels.feeds.writing import at, position, write
 from tests.vessels.watch.commands import box, exported, run_watch, start_watch, terminate, use_area
 from vessels.models import BoundedSource, Event, Feed, Membership, Position, Scope, VesselState
 
@@ -86,7 +87,7 @@ def test_a_finished_source_is_skipped_and_again_tells_only_what_is_new(source: s
 def test_a_finished_run_leaves_its_vessels_to_the_live_scope(source: str):
     run_watch(source, "--once")
 
-    assert list(Scope.objects.values_list("key", flat=True)) == ["live"]
+    assert set(Scope.objects.values_list("key", flat=True)) == {"live", "files"}
     assert VesselState.objects.count() == len(set(Position.objects.values_list("mmsi", flat=True)))
     assert Membership.objects.exists()
     assert BoundedSource.objects.get().finished_at is not None
@@ -110,6 +111,22 @@ def test_the_next_file_goes_on_where_the_first_one_ended(tmp_path: Path):
         ("exited", 1),
     ]
     assert VesselState.objects.get().lon == 1.5
+
+
+def test_files_repeat_each_other_across_the_cut_between_them(tmp_path: Path):
+    use_area("square", box(0, 0, 1, 1))
+    inside, outside = {"lon": 0.999, "lat": 0.5}, {"lon": 1.001, "lat": 0.5}
+    write(tmp_path, at(0, position(**inside)), name="first.nmea")
+    write(tmp_path, at(60, position(**inside)), at(61, position(**inside)), name="second.nmea")
+    write(tmp_path, at(125, position(**inside)), at(140, position(**outside)), name="third.nmea")
+
+    for name in ("first", "second", "third"):
+        assert run_watch(f"nmea+file:{tmp_path / name}.nmea", "--once")[0] == 0
+
+    seconds = [
+        (time.minute * 60 + time.second) for time in Position.objects.order_by("id").values_list("time", flat=True)
+    ]
+    assert seconds == [0, 61, 125, 140]
 
 
 def test_sigterm_ends_a_replay_with_what_it_evaluated_committed(source: str):
