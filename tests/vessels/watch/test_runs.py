@@ -123,10 +123,8 @@ def test_files_repeat_each_other_across_the_cut_between_them(tmp_path: Path):
     for name in ("first", "second", "third"):
         assert run_watch(f"nmea+file:{tmp_path / name}.nmea", "--once")[0] == 0
 
-    seconds = [
-        (time.minute * 60 + time.second) for time in Position.objects.order_by("id").values_list("time", flat=True)
-    ]
-    assert seconds == [0, 61, 125, 140]
+    times = Position.objects.order_by("id").values_list("time", flat=True)
+    assert [time.minute * 60 + time.second for time in times] == [0, 61, 125, 140]
 
 
 def test_sigterm_ends_a_replay_with_what_it_evaluated_committed(source: str):
