@@ -259,7 +259,7 @@ class Demo:
         # The mail server last, so that what is on the wire still arrives.
         late = stop_all([child for child in self.children if child.name != "mail server"], STOP_SECONDS, forced)
         late += stop_all([child for child in self.children if child.name == "mail server"], 2.0, forced)
-        say(f"killed: {', '.join(late)}" if late else "stopped; the data stay in var")
+        say(f"killed: {', '.join(late)}" if late else f"stopped; the data stay in {self.folder.parent}")
         return late
 
     def _facts(self) -> list[tuple[str, str]]:

@@ -55,7 +55,7 @@ class AreaForm(forms.ModelForm):
 
     class Meta:
         model = Area
-        fields = ["organisation", "name", "geometry", "hysteresis_metres", "hysteresis_seconds"]
+        fields = ["organisation", "name", "geometry"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -49,6 +49,8 @@ def rule_save(*, rule: AlertRule, areas: Collection[Area], at: datetime, by: Use
     if foreign:
         raise ValidationError({"areas": f"These areas belong to another organisation: {', '.join(foreign)}."})
     rule.full_clean()
+    if rule.pk is None:
+        rule.created_at = at
     rule.save()
     rule.areas.set(areas)
     rule_changed(rule=rule, at=at, by=by)

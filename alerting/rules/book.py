@@ -27,8 +27,9 @@ class RuleBook:
     watchlists: dict[int, frozenset[int]]
 
     def rules_of(self, event: Event) -> Sequence[AlertRule]:
-        """The rules that use the event's area."""
-        return self.by_area.get(event.area_id, ())
+        """The rules that use the event's area and were there when it was noticed: a new rule tells of nothing old,
+        however late the event is matched."""
+        return [rule for rule in self.by_area.get(event.area_id, ()) if rule.created_at <= event.detected_at]
 
     def rule(self, key: int) -> AlertRule:
         return self.by_key[key]

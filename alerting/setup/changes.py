@@ -8,8 +8,8 @@ from typing import Any
 
 from django.db.models import Model
 
-from alerting.setup.document import Document
-from alerting.setup.twice import Place, SetupError
+from alerting.setup.document import Document, SetupError
+from alerting.setup.twice import Place
 
 
 @dataclass(frozen=True, slots=True)

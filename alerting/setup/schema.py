@@ -6,7 +6,16 @@ import re
 from datetime import time, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 
 from accounts.local_time import DateFormat, UnknownZone, zone
 from accounts.models import ChannelKind
@@ -97,9 +106,15 @@ class UserPart(Part):
         return value.lower()
 
 
+def _not_yet(value: float) -> float:
+    if value != 0:
+        raise ValueError("only 0 works so far: every crossing counts")
+    return value
+
+
 class HysteresisPart(Part):
-    metres: Annotated[float, Field(ge=0)] = 0
-    seconds: Annotated[float, Field(ge=0)] = 0
+    metres: Annotated[float, AfterValidator(_not_yet)] = 0
+    seconds: Annotated[float, AfterValidator(_not_yet)] = 0
 
 
 class AreaPart(Part):

@@ -11,7 +11,8 @@ from django.db import connection
 
 from alerting import matching
 from alerting.matching import matching_step
-from alerting.models import MatchFailure, Message, Notification
+from alerting.models import AlertRule, MatchFailure, Message, Notification
+from alerting.rules.actions import rule_save
 from resilience.incidents import flush
 from resilience.models import Incident
 from tests.alerting.world import NOW, World
@@ -179,7 +180,7 @@ def test_resumed_is_told_by_the_rules_whose_missing_was_raised(world: World) -> 
         )
         world.subscribe(user, rule, channel)
     gap_start = NOW - timedelta(hours=7)
-    world.make_event("missing", gap_start=gap_start, occurred_at=NOW - timedelta(hours=1))
+    world.make_event("missing", gap_start=gap_start, occurred_at=NOW - timedelta(hours=1), detected_at=NOW)
     world.make_event("resumed", gap_start=gap_start, duration=timedelta(hours=7))
 
     matching_step(now=NOW)
@@ -241,3 +242,17 @@ def test_a_thousand_events_cost_a_bounded_number_of_queries(world: World) -> Non
         connection.force_debug_cursor = False
 
     assert len(connection.queries_log) < 25
+
+
+def test_a_rule_made_after_an_event_was_noticed_is_not_told_of_it(world: World) -> None:
+    user = world.make_user()
+    channel = world.make_channel(user)
+    world.subscribe(user, world.make_rule("early"), channel)
+    late = AlertRule(organisation=world.organisation, name="late", kinds=["entered"])
+    rule_save(rule=late, areas=[world.area], at=NOW + timedelta(minutes=1))
+    world.subscribe(user, late, channel)
+    world.make_event()
+
+    matching_step(now=NOW + timedelta(minutes=5))
+
+    assert [one.subscription.rule.name for one in Notification.objects.all()] == ["early"]

@@ -32,7 +32,7 @@ def staff(client: Client, world: World) -> Client:
 
 def filled(geometry: str, **fields: Any) -> dict[str, Any]:
     rest = {"versions-TOTAL_FORMS": "0", "versions-INITIAL_FORMS": "0"}
-    return {"name": "New", "geometry": geometry, "hysteresis_metres": "0", "hysteresis_seconds": "0"} | rest | fields
+    return {"name": "New", "geometry": geometry} | rest | fields
 
 
 def large_area(world: World, points: int = 20_000) -> Area:
