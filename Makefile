@@ -30,7 +30,7 @@ lint: setup  ## ruff, mypy, the floors of the packages, migrations
 	.venv/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
 
-bench: setup  ## all benchmarks, or BENCH=name
+bench: setup .venv/.bench  ## all benchmarks, or BENCH=name
 	$(PY) -m benchmarks $(BENCH)
 
 format: setup  ## format the code
@@ -40,6 +40,7 @@ format: setup  ## format the code
 lock: setup  ## make the requirement files again from pyproject.toml; add ARGS=--upgrade for newer versions
 	$(LOCK) $(ARGS) pyproject.toml -o requirements/base.txt
 	$(LOCK) $(ARGS) --group dev -c requirements/base.txt pyproject.toml -o requirements/dev.txt
+	$(LOCK) $(ARGS) --group bench -c requirements/base.txt -o requirements/bench.txt
 	$(LOCK) $(ARGS) requirements/node.in -o requirements/node.txt
 
 .venv/.complete: requirements/base.txt requirements/dev.txt
@@ -47,6 +48,11 @@ lock: setup  ## make the requirement files again from pyproject.toml; add ARGS=-
 	@test -x $(PY) || $(PYTHON) -m venv .venv || { rm -rf .venv; \
 	  echo "No virtual environment could be made: on Debian and Ubuntu install python3-venv." >&2; exit 1; }
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt -r requirements/dev.txt
+	@touch $@
+
+# The senders that ours is measured beside.
+.venv/.bench: requirements/bench.txt | .venv/.complete
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
 # npm comes as a Python package where the machine has none.

@@ -14,13 +14,12 @@ import benchmarks
 from benchmarks import frame
 
 RECORD = Path("var/bench.jsonl")
+NO_CASES = ("frame", "stage", "__main__")
 
 
 def names() -> list[str]:
     """Every module of the package that holds cases."""
-    return sorted(
-        module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name not in ("frame", "__main__")
-    )
+    return sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name not in NO_CASES)
 
 
 def main(wanted: list[str]) -> int:

@@ -1,0 +1,139 @@
+"""What a claim costs while a million messages wait, for each message that it takes, and what one costs that finds none.
+
+A claim is fair between organisations, of which one has nearly all. The others are cases in which the rows that wait are
+not those that are wanted: a claim must not read all of them first.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import Channel, Organisation, User
+from alerting.cycle.queue import claim
+from alerting.messages import message_new
+from alerting.models import DIGEST_KINDS, REALTIME_KINDS, Message, MessageKind
+from benchmarks.frame import Case
+from benchmarks.stage.databases import throw_away, used_here
+
+PENDING = 1_000_000
+SMALL_ORGANISATIONS, SMALL_SHARE = 200, 50
+CLAIMS = 20  # in one round
+
+_END_SMALL = """
+    UPDATE alerting_message SET state = 'cancelled', reason = 'bench'
+    WHERE state = 'pending' AND organisation_id <> (SELECT id FROM accounts_organisation WHERE slug = 'bench-0')
+"""
+# Copies of one message, whatever columns it has. The first channel's come first; Message-IDs are in no order.
+_COPIES = """
+    INSERT INTO alerting_message ({columns})
+    SELECT {values}
+    FROM alerting_message m, (
+        SELECT n, now() - interval '1 h' + n * interval '1 ms' AS due,
+               (%(channels)s::bigint[])
+                   [CASE WHEN n <= %(pending)s - %(small)s THEN 1 ELSE 2 + n %% %(others)s END] AS to_whom
+        FROM generate_series(1, %(pending)s) AS n
+    ) AS made JOIN accounts_channel c ON c.id = to_whom JOIN accounts_user u ON u.id = c.user_id
+"""
+
+
+def cases() -> Iterator[Case]:
+    with (
+        tempfile.TemporaryDirectory() as var,
+        throw_away(settings.DATABASE_URL, "claim", var=Path(var)) as environment,
+        used_here(environment),
+    ):
+        fill()
+        several = f"{PENDING:,} wait, {SMALL_ORGANISATIONS} organisations"
+        yield Case(case=several, unit="µs/row", ours=partial(cost_of_rows, size=100))
+        yield Case(case=f"{several}, 500 a claim", unit="µs/row", ours=partial(cost_of_rows, size=500))
+        yield Case(case="none with a death", unit="ms/claim", ours=partial(cost_of_none, suspects=True))
+        yield Case(case="all of a kind that pauses", unit="ms/claim", ours=partial(cost_of_none, paused=["email"]))
+        yield Case(case="all of the other cadence", unit="ms/claim", ours=partial(cost_of_none, kinds=DIGEST_KINDS))
+        _execute(_END_SMALL)
+        _execute("VACUUM ANALYZE alerting_message")
+        yield Case(case=f"{PENDING:,} wait, one organisation", unit="µs/row", ours=partial(cost_of_rows, size=100))
+
+
+def fill() -> None:
+    """The first organisation has all but a few; those of the others came last."""
+    now = timezone.now()
+    channels = [_channel(number, now=now) for number in range(SMALL_ORGANISATIONS + 1)]
+    organisation_id = channels[0].user.organisation_id or 0
+    pattern = message_new(
+        organisation_id=organisation_id, channel=channels[0], kind=MessageKind.REALTIME, due_at=now, now=now
+    )
+    pattern.save()
+    own = {
+        "organisation_id": "u.organisation_id",
+        "user_id": "u.id",
+        "channel_id": "c.id",
+        "message_id": "'<' || md5(n::text) || '@bench.example>'",
+        "due_at": "due",
+        "next_attempt_at": "due",
+    }
+    columns = [str(field.column) for field in Message._meta.concrete_fields if not field.primary_key]
+    values = [own.get(column, f"m.{column}") for column in columns]
+    _execute(
+        _COPIES.format(columns=", ".join(columns), values=", ".join(values)),
+        {
+            "pending": PENDING,
+            "small": SMALL_ORGANISATIONS * SMALL_SHARE,
+            "others": SMALL_ORGANISATIONS,
+            "channels": [channel.pk for channel in channels],
+        },
+    )
+    pattern.delete()
+    _execute("VACUUM ANALYZE")
+
+
+def _channel(number: int, *, now: datetime) -> Channel:
+    """Of an organisation of its own."""
+    organisation = Organisation.objects.create(slug=f"bench-{number}", name=f"Bench {number}", time_zone="UTC")
+    user = User.objects.create(organisation=organisation, email=f"{number}@bench.example", password="!")
+    return Channel.objects.create(user=user, kind="email", name="mail", address=user.email, verified_at=now)
+
+
+def cost_of_rows(*, size: int) -> float:
+    """Microseconds for each row of `CLAIMS` claims."""
+    taken = 0
+    began = time.perf_counter()
+    for _ in range(CLAIMS):
+        taken += _claim(size)
+    seconds = time.perf_counter() - began
+    if taken != size * CLAIMS:
+        raise RuntimeError(f"{taken} rows were claimed")
+    return seconds / taken * 1e6
+
+
+def cost_of_none(
+    *, suspects: bool = False, paused: Collection[str] = (), kinds: Sequence[str] = REALTIME_KINDS
+) -> float:
+    """Milliseconds of a claim that finds nothing."""
+    began = time.perf_counter()
+    if _claim(100, suspects=suspects, paused=paused, kinds=kinds):
+        raise RuntimeError("there was something to claim")
+    return (time.perf_counter() - began) * 1e3
+
+
+def _claim(
+    limit: int, *, suspects: bool = False, paused: Collection[str] = (), kinds: Sequence[str] = REALTIME_KINDS
+) -> int:
+    now = timezone.now()
+    lease = timedelta(seconds=120)
+    found = claim(kinds=kinds, limit=limit, now=now, lease=lease, worker="bench", paused=paused, suspects=suspects)
+    return len(found.message_ids)
+
+
+def _execute(query: str, values: Mapping[str, Any] | None = None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)

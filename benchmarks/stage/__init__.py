@@ -1,0 +1,1 @@
+"""What the benchmarks of sending stand on: throw-away databases, mail servers, rows and deployments."""
