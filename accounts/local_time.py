@@ -8,7 +8,7 @@ Two machines with the same requirements therefore print the same times.
 from __future__ import annotations
 
 import zoneinfo
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -46,6 +46,17 @@ def zone_names() -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _known() -> frozenset[str]:
     return frozenset(zone_names())
+
+
+class SpokenZone(ZoneInfo):
+    """For times that Django writes, as in the admin: they say NZDT or UTC+13:45, never +1345.
+
+    What is converted to it carries its offset under that name, so that Django names also the hour that happens twice.
+    """
+
+    def fromutc(self, dt: datetime, /) -> datetime:
+        local = super().fromutc(dt)
+        return local.replace(tzinfo=timezone(local.utcoffset() or timedelta(0), _abbreviation(local)), fold=0)
 
 
 def zone(name: str) -> ZoneInfo:

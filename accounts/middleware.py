@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+
+from accounts.local_time import SpokenZone
 
 
 class LocalTimeMiddleware:
@@ -18,5 +19,5 @@ class LocalTimeMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not request.user.is_authenticated:
             return self._get_response(request)
-        with timezone.override(ZoneInfo(request.user.time_zone)):
+        with timezone.override(SpokenZone(request.user.time_zone)):
             return self._get_response(request)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.test import Client
 
@@ -50,6 +52,35 @@ def test_each_role_reaches_what_the_table_of_roles_says(client: Client, world: W
 
     assert client.get("/admin/").status_code == 200
     assert reached == {page for page, least in PAGES.items() if RANKS.index(role) >= RANKS.index(least)}
+
+
+@pytest.mark.parametrize(
+    ("zone", "told"),
+    [
+        ("Pacific/Chatham", "2025-01-01 00:45:00 UTC+13:45"),
+        ("Pacific/Auckland", "2025-01-01 00:00:00 NZDT"),
+        ("UTC", "2024-12-31 11:00:00 UTC"),
+    ],
+)
+def test_times_are_told_in_the_readers_zone_by_its_letters_or_its_offset(
+    client: Client, world: World, zone: str, told: str
+) -> None:
+    operator = sign_in(client, world, "operator")
+    User.objects.filter(pk=operator.pk).update(time_zone=zone, deleted_at=None)
+    world.make_user("gone@moana.example", deleted_at=datetime(2024, 12, 31, 11, tzinfo=UTC))
+
+    page = client.get("/admin/accounts/user/").content.decode()
+
+    assert told in page
+    assert "+1345" not in page
+
+
+def test_the_hour_that_happens_twice_has_its_letters(client: Client, world: World) -> None:
+    operator = sign_in(client, world, "operator")
+    User.objects.filter(pk=operator.pk).update(time_zone="Pacific/Auckland")
+    world.make_user("gone@moana.example", deleted_at=datetime(2026, 4, 4, 13, 30, tzinfo=UTC))
+
+    assert "2026-04-05 02:30:00 NZDT" in client.get("/admin/accounts/user/").content.decode()
 
 
 def test_an_administrator_invites_into_the_own_organisation_only(client: Client, world: World) -> None:
