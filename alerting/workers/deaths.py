@@ -6,9 +6,11 @@ import os
 from dataclasses import dataclass
 
 import structlog
+from django.utils import timezone
 from django_q.conf import Conf
 
 from alerting.workers.in_hand import messages_in_hand
+from alerting.workers.reaping import claims_take_back
 from resilience.incidents import incident_report
 from resilience.ledger.book import FAULTS, Run, Unfinished, death_record
 from resilience.ledger.causes import signal_name
@@ -35,6 +37,9 @@ def death_tell(run: Run, dead: Dead) -> None:
     messages = messages_in_hand(run.place.host, [dead.pid]) if unfinished or dead.step else []
     words = in_hand_words(unfinished, messages)
     how = f" ({name})" if (name := signal_name(dead.exit_code)) and dead.cause is Cause.SIGNAL else ""
+    if messages:
+        said = f"its worker was {dead.cause.label}{how}"
+        claims_take_back(worker=f"{run.place.host}:{dead.pid}", cause=said, now=timezone.now())
     at_step = f" Its step: {dead.step}." if dead.step else ""
     incident_report(
         kind="worker_died",

@@ -10,11 +10,11 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from alerting.cycle.queue import reap
 from alerting.cycle.stale import stale_step, summary_step
 from alerting.cycle.ways_out import kinds_shut
 from alerting.models import Message, State
 from alerting.workers.names import SILENT_AFTER
+from alerting.workers.reaping import reap_step
 from alerting.workers.schedules import schedules_step
 from resilience.heartbeats import heartbeats_check, heartbeats_excuse, heartbeats_forget, instance_name
 from resilience.incidents import incident_clear, incident_report
@@ -42,22 +42,6 @@ def housekeeping_steps() -> list[tuple[str, Callable[..., object]]]:
         ("schedules", schedules_step),
         ("cleaning", cleaning_step),
     ]
-
-
-def reap_step(*, now: datetime) -> int:
-    """Leases that ran out: back in the queue, or quarantined with an incident."""
-    reaped = reap(now=now)
-    if reaped.returned:
-        log.warning("leases_reaped", messages=len(reaped.returned))
-    for key in reaped.quarantined:
-        incident_report(
-            kind="message_quarantined",
-            summary=f"Message {key} is kept apart: its worker died each time it was tried alone.",
-            severity="critical",
-            fingerprint=f"message_quarantined:{key}",
-            details={"message": key},
-        )
-    return len(reaped.returned) + len(reaped.quarantined)
 
 
 def heartbeat_step(*, now: datetime) -> None:

@@ -10,7 +10,8 @@ from alerting.cycle.ways_out import way_shut
 from alerting.matching import matching_step
 from alerting.models import ErrorKind, Message, State
 from alerting.transports import TransportError
-from alerting.workers.housekeeping import overdue_step, reap_step
+from alerting.workers.housekeeping import overdue_step
+from alerting.workers.reaping import reap_step
 from resilience import incidents
 from resilience.models import Incident
 from tests.alerting.world import NOW, World
