@@ -55,7 +55,7 @@ def send_until_done(connections: int) -> None:
 
     until = time.monotonic() + GIVE_UP_SECONDS
     while time.monotonic() < until:
-        send_cycle(replace(CycleContext(cadence=REALTIME), connections=lambda kind: connections))
+        send_cycle(replace(CycleContext(cadence=REALTIME), limits=lambda kind: Limits(connections)))
         if not Message.objects.filter(state=State.PENDING).exists():
             return
         time.sleep(0.005)

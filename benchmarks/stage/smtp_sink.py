@@ -11,14 +11,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+
+from benchmarks.stage.ports import answered, free_port
 
 PACKAGES = ("postfix", "faketime")
 CLOCK = 5_000
@@ -55,7 +55,7 @@ class SmtpSink:
             stderr=subprocess.DEVNULL,
             cwd="/",
         )
-        _wait_for(self.port)
+        answered(self.port)
 
     def count(self) -> int:
         """Mails that it has taken so far."""
@@ -73,11 +73,6 @@ class SmtpSink:
         self._process.terminate()
         self._process.wait(10)
         self._said.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _command(port: int, delay: float, connections: int) -> list[str]:
@@ -98,19 +93,6 @@ def _sink() -> str | None:
 
 def _faketime() -> Path | None:
     return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
 
 
 def _apt(*command: str) -> None:
