@@ -59,7 +59,9 @@ class PostOffice:
 def ours_sender(
     environment: Mapping[str, str], *, connections: int, processes: int = 1, words: str = "prepared"
 ) -> Sender:
-    return Sender("benchmarks.sender.ours", (str(connections), str(processes), words), environment)
+    """`connections` of all processes together."""
+    own = {"MAIL_CONNECTIONS": str(connections // processes)}
+    return Sender("benchmarks.sender.ours", (str(processes), words), {**environment, **own})
 
 
 def post_office_sender(environment: Mapping[str, str], settings: PostOffice) -> Sender:
