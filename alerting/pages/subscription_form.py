@@ -10,7 +10,7 @@ from django import forms
 
 from accounts.local_time import WEEKDAYS, next_in_words
 from accounts.models import Channel, User
-from alerting.models import AlertRule, Cadence, Subscription
+from alerting.models import AlertRule, Subscription
 from alerting.subscriptions import next_due
 
 _CADENCES = {"realtime": "At once", "daily": "Daily digest", "weekly": "Weekly digest"}
@@ -36,14 +36,20 @@ class SubscriptionForm(forms.Form):
         rule: AlertRule,
         own_channels: Sequence[Channel],
         subscription: Subscription | None = None,
+        besides: Sequence[str] = (),
     ) -> None:
+        """`besides`: the cadences that the user has already, for a blank form that offers the others."""
         self.user, self.rule, self.subscription = user, rule, subscription
         self.own_channels = own_channels
+        self._offered = [cadence for cadence in _CADENCES if cadence not in besides]
         prefix = f"rule-{rule.pk}-{subscription.pk}" if subscription else f"rule-{rule.pk}"
         super().__init__(data, auto_id=f"{prefix}-%s", initial=self._as_it_is())
         channels = self.fields["channels"]
         assert isinstance(channels, forms.ModelMultipleChoiceField)
         channels.queryset = Channel.objects.filter(user=user)
+        cadence = self.fields["cadence"]
+        assert isinstance(cadence, forms.ChoiceField)
+        cadence.choices = [(name, _CADENCES[name]) for name in self._offered]
         at = self.fields["at"]
         assert isinstance(at, forms.TypedChoiceField)
         at.choices = _times_of_day(subscription.at if subscription else None)
@@ -52,7 +58,7 @@ class SubscriptionForm(forms.Form):
         is_on = self.subscription
         if is_on is None:  # the first channel that works is proposed, so that turning it on is one click
             proposed = [channel.pk for channel in self.own_channels if channel.is_usable][:1]
-            return {"cadence": Cadence.REALTIME, "at": "08:00", "weekday": 0, "channels": proposed}
+            return {"cadence": self._offered[0], "at": "08:00", "weekday": 0, "channels": proposed}
         return {
             "active": is_on.active,
             "cadence": is_on.cadence,

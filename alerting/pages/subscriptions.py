@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Channel, User
 from accounts.pages.member import MemberRequest, member
-from alerting.models import AlertRule, Subscription
+from alerting.models import AlertRule, Cadence, Subscription
 from alerting.pages.rule_words import RuleWords, rule_in_words
 from alerting.pages.subscription_form import SubscriptionForm
 from alerting.subscriptions import subscription_save
@@ -23,11 +24,15 @@ from alerting.subscriptions import subscription_save
 
 @dataclass(frozen=True, slots=True)
 class RuleCard:
-    """One rule with the user's forms: one for each subscription, or a blank one."""
+    """One rule with the user's forms: one for each subscription, or a blank one.
+
+    `besides` is a blank form for the cadences that the subscriptions leave: at once and once a day, for instance.
+    """
 
     rule: AlertRule
     words: RuleWords
     rows: tuple[FormRow, ...]
+    besides: FormRow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +99,18 @@ def _subscription(request: MemberRequest, rule: AlertRule) -> Subscription | Non
 def _card(rule: AlertRule, user: User, now: datetime, *, wrong: SubscriptionForm | None = None) -> RuleCard:
     """`wrong` is a form that could not be saved: it is shown in place of its own."""
     channels: list[Channel] = list(user.channels.order_by("pk"))
-    own: list[Subscription | None] = list(getattr(rule, "own_subscriptions", ())) or [None]
-    forms = [
-        wrong
-        if wrong is not None and wrong.subscription == subscription
-        else SubscriptionForm(user=user, rule=rule, own_channels=channels, subscription=subscription)
-        for subscription in own
-    ]
+    own: list[Subscription] = list(getattr(rule, "own_subscriptions", ()))
+
+    def row(subscription: Subscription | None, besides: Sequence[str] = ()) -> FormRow:
+        form = SubscriptionForm(user=user, rule=rule, own_channels=channels, subscription=subscription, besides=besides)
+        if wrong is not None and wrong.subscription == subscription:
+            form = wrong
+        return FormRow(form, form.next_words(now))
+
+    taken = [subscription.cadence for subscription in own]
     words = rule_in_words(rule, [area.name for area in rule.areas.all()])
-    return RuleCard(rule, words, tuple(FormRow(form, form.next_words(now)) for form in forms))
+    rows = tuple(row(subscription) for subscription in own) or (row(None),)
+    return RuleCard(rule, words, rows, row(None, taken) if 0 < len(taken) < len(Cadence) else None)
 
 
 def _save(form: SubscriptionForm, now: datetime) -> Subscription | None:

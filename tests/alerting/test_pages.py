@@ -160,6 +160,36 @@ def test_a_subscription_changes_its_cadence_in_place() -> None:
     assert (changed.pk, changed.cadence, f"{changed.at:%H:%M}") == (first.pk, "daily", "09:00")
 
 
+def test_a_rule_is_told_at_once_and_daily_besides() -> None:
+    world = world_new("moana")
+    client, url = signed_in(world.user), reverse("subscription-save", args=[world.rule.pk])
+    form = {"active": "on", "channels": world.channel.pk}
+    before = client.get(reverse("subscriptions")).content.decode()
+
+    first = client.post(url, form | {"cadence": "realtime"}, headers={"HX-Request": "true"}).content.decode()
+    client.post(url, form | {"cadence": "daily", "at": "08:00"})
+    client.post(url, form | {"cadence": "weekly", "at": "08:00", "weekday": "4"})
+
+    assert "Another way besides" not in before
+    assert "Another way besides" in first
+    assert first.count('value="realtime"') == 1  # offered by its own form only
+    assert first.count('value="daily"') == 2
+    assert set(Subscription.objects.values_list("cadence", flat=True)) == {"realtime", "daily", "weekly"}
+    assert "Another way besides" not in client.get(reverse("subscriptions")).content.decode()
+
+
+def test_another_way_that_cannot_be_saved_is_shown_as_it_was_asked_for() -> None:
+    world = world_new("moana")
+    client, url = signed_in(world.user), reverse("subscription-save", args=[world.rule.pk])
+    client.post(url, {"active": "on", "cadence": "realtime", "channels": world.channel.pk})
+
+    wrong = client.post(url, {"active": "on", "cadence": "daily"}, headers={"HX-Request": "true"}).content.decode()
+
+    assert Subscription.objects.count() == 1
+    assert '<details class="subscription-besides" open>' in wrong
+    assert "Choose at least one channel" in wrong
+
+
 def test_another_organisation_s_rule_is_not_found() -> None:
     world, other = world_new("moana"), world_new("other")
     form = {"active": "on", "cadence": "realtime", "channels": world.channel.pk}
