@@ -185,10 +185,17 @@ class Stage:
         """Note whether it holds; `seen` is what is shown where it does not."""
         self.promises.append(Promise(text, bool(kept), "" if kept else str(seen)))
 
-    def slack_hears(self, *kinds: str) -> None:
-        """One of these incidents was posted since the fault, within a minute of it."""
+    def slack_hears(self, *kinds: str, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """One of these incidents was posted since the fault, within a minute of it. `meanwhile` is run again and again
+        until then."""
+
+        def heard_of() -> bool:
+            if self._heard(kinds) is None:
+                meanwhile()
+            return self._heard(kinds) is not None
+
         left = HEARD_WITHIN_SECONDS - (time.monotonic() - self._struck_at)
-        self.wait(lambda: self._heard(kinds) is not None, max(5.0, left))
+        self.wait(heard_of, max(5.0, left))
         heard = self._heard(kinds)
         seconds = None if heard is None else heard - self._struck_at
         self.promise(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alerting.gameday.drill import Drill
-from alerting.gameday.drills import rows
+from alerting.gameday.drills import mail, rows
 
 DRILLS: dict[str, Drill] = {
     one.name: one
@@ -13,6 +13,13 @@ DRILLS: dict[str, Drill] = {
         rows.nil_vessel,
         rows.template_in_one_rule,
         rows.template_in_all,
+        mail.down,
+        mail.refuses,
+        mail.hangs,
+        mail.hangs_after_data,
+        mail.drops_after_data,
+        mail.dns,
+        mail.slack_down,
         rows.older_than_48_hours,
     )
 }
