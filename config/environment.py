@@ -74,11 +74,25 @@ class Environment(BaseSettings):
     smtp_password: SecretStr = Field(SecretStr(""), description="Password for the mail server.")
     smtp_tls: Literal["none", "starttls", "implicit"] = Field("none", description="How the connection is secured.")
     smtp_timeout: Number = Field(20, gt=0, le=300, description="Seconds for one exchange with the mail server.")
+    mail_connections: int = Field(
+        10, ge=1, le=200, description="Connections to the mail server at a time, of one sending process."
+    )
+    mail_per_second: Number = Field(
+        0, ge=0, le=10_000, description="Mails a second at most, of one sending process; 0: no limit."
+    )
     mail_from: MailSender = Field("Watchkeeper <watchkeeper@localhost>", description="Sender of every mail.")
 
     slack_webhook_url: WebSecret = Field(None, description="Incoming webhook for incidents.")
     slack_bot_token: Secret = Field(None, description="Bot token; needs `SLACK_CHANNEL`.")
     slack_channel: str = Field("", description="Channel for incidents when a bot token is used.")
+    slack_connections: int = Field(4, ge=1, le=200, description="Posts to users' Slack channels at a time.")
+    slack_per_second: Number = Field(
+        0, ge=0, le=10_000, description="Posts a second to users' Slack channels at most; 0: no limit."
+    )
+    webhook_connections: int = Field(10, ge=1, le=200, description="Posts to users' webhooks at a time.")
+    webhook_per_second: Number = Field(
+        0, ge=0, le=10_000, description="Posts a second to users' webhooks at most; 0: no limit."
+    )
     sentry_dsn: SentryAddress = Field(None, description="Sends exceptions to Sentry when set.")
     environment: InstallationName = Field(
         "production", description="Name of this installation in Slack, Sentry and logs."

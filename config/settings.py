@@ -208,6 +208,9 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SMTP_HOST, SMTP_PORT = ENV.smtp_host, ENV.smtp_port
 SMTP_USER, SMTP_PASSWORD = ENV.smtp_user, ENV.smtp_password.get_secret_value()
 SMTP_TLS, SMTP_TIMEOUT = ENV.smtp_tls, ENV.smtp_timeout
+MAIL_CONNECTIONS, MAIL_PER_SECOND = ENV.mail_connections, ENV.mail_per_second
+SLACK_CONNECTIONS, SLACK_PER_SECOND = ENV.slack_connections, ENV.slack_per_second
+WEBHOOK_CONNECTIONS, WEBHOOK_PER_SECOND = ENV.webhook_connections, ENV.webhook_per_second
 MAIL_FROM = DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENV.mail_from
 # Django's own mails (invitations, password reset) leave through the same server.
 EMAIL_HOST, EMAIL_PORT, EMAIL_TIMEOUT = SMTP_HOST, SMTP_PORT, SMTP_TIMEOUT

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from alerting.models import DIGEST_KINDS, REALTIME_KINDS
 from alerting.transports import Transport, transport_for
+from alerting.transports.limits import Limits, limits_for
 
 REALTIME, DIGEST = "realtime", "digest"
 KINDS: dict[str, Sequence[str]] = {REALTIME: REALTIME_KINDS, DIGEST: DIGEST_KINDS}
@@ -33,10 +34,6 @@ def _ladder() -> tuple[float, ...]:
     return tuple(settings.RETRY_LADDER_SECONDS)
 
 
-def _connections(kind: str) -> int:
-    return 5
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CycleContext:
     """Made once for a cycle. Times of the rows come from `clock`, deadlines from `monotonic`."""
@@ -47,7 +44,7 @@ class CycleContext:
     stopping: Callable[[], bool] = never  # asked between messages
     beat: Callable[[], None] = lambda: None  # a sign of life, while the cycle makes progress
     transport: Callable[[str], Transport] = transport_for
-    connections: Callable[[str], int] = _connections  # by kind of channel: how many at a time
+    limits: Callable[[str], Limits] = limits_for  # by kind of channel
     jitter: Callable[[], float] = random.random  # 0 to 1
     worker: str = field(default_factory=worker_name)
     claim_size: int = field(default_factory=lambda: settings.CLAIM_SIZE)

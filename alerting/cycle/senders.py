@@ -22,8 +22,11 @@ from alerting.cycle.send import Tried, never_sent, send
 from alerting.cycle.ways_out import probe_give_back, way_open, way_shut
 from alerting.models import ErrorKind
 from alerting.transports import NotHandedOver
+from alerting.transports.limits import Pacer
 
 log = structlog.get_logger(__name__)
+
+_LOOK_ROUND_SECONDS = 0.2
 
 
 class Senders:
@@ -37,6 +40,7 @@ class Senders:
         self._in_hand = in_hand
         self._until = until
         self._lanes: dict[str, Lane] = {}
+        self._pacers: dict[str, Pacer] = {}
         self._over = threading.Event()
         self._fewer = threading.Event()
         self._wake_at = 0
@@ -80,9 +84,11 @@ class Senders:
 
     def _lane(self, kind: str) -> Lane:
         if kind not in self._lanes:
+            limits = self._context.limits(kind)
+            self._pacers[kind] = Pacer(limits.per_second, monotonic=self._context.monotonic)
             self._lanes[kind] = Lane(
                 kind,
-                most=self._context.connections(kind),
+                most=limits.connections,
                 transport=self._context.transport,
                 serve=self._serve,
                 failed=self._failed,
@@ -93,7 +99,7 @@ class Senders:
     # From here on: called by the lanes' threads.
 
     def _serve(self, ready: Ready, lane: Lane, seat: Seat) -> bool:
-        if not self._may_send(ready, lane):
+        if not (self._wait_for_turn(lane) and self._may_send(ready, lane)):
             self._return(ready)
             return True
         try:
@@ -116,6 +122,15 @@ class Senders:
             return
         self._over.set()
         raise NotHandedOver
+
+    def _wait_for_turn(self, lane: Lane) -> bool:
+        """A provider's limit of messages a second. False if the cycle ended meanwhile."""
+        left = self._pacers[lane.kind].seconds_to_wait()
+        while left > 0 and self.open():
+            step = min(left, _LOOK_ROUND_SECONDS)
+            self._over.wait(step)
+            left -= step
+        return left <= 0
 
     def _may_send(self, ready: Ready, lane: Lane) -> bool:
         lease_left = (ready.claim.lease_until - self._context.clock()).total_seconds()

@@ -49,7 +49,7 @@ def rule_save(*, rule: AlertRule, areas: Collection[Area], at: datetime, by: Use
     if foreign:
         raise ValidationError({"areas": f"These areas belong to another organisation: {', '.join(foreign)}."})
     rule.full_clean()
-    if rule.pk is None:
+    if rule._state.adding:  # noqa: SLF001
         rule.created_at = at
     rule.save()
     rule.areas.set(areas)

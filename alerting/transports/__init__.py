@@ -8,7 +8,8 @@ from accounts.models import ChannelKind
 from alerting.models import ErrorKind
 from alerting.transports.contract import NotHandedOver, Outgoing, Transport, TransportError, nothing
 from alerting.transports.email import EmailTransport, smtp_settings
-from alerting.transports.slack import SlackTransport
+from alerting.transports.slack import SlackTransport, slack_guard
+from alerting.transports.webhook import WebhookTransport, webhook_guard
 
 __all__ = ["NotHandedOver", "Outgoing", "Transport", "TransportError", "UnknownKind", "nothing", "transport_for"]
 
@@ -33,5 +34,7 @@ def transport_for(kind: str) -> Transport:
     if kind == ChannelKind.EMAIL:
         return EmailTransport(smtp_settings())
     if kind == ChannelKind.SLACK:
-        return SlackTransport()
+        return SlackTransport(slack_guard())
+    if kind == ChannelKind.WEBHOOK:
+        return WebhookTransport(webhook_guard())
     return UnknownKind(kind)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from alerting.models import ErrorKind
+from alerting.rendering.facts import Alert
 
 Clock = Callable[[], float]  # seconds, monotonic
 
@@ -23,6 +24,13 @@ class Outgoing:
     html: str
     unsubscribe_url: str  # "" for none
     at: datetime
+    return_path: str = ""  # where a mail that comes back goes; "": to its sender
+    # for machines that read
+    kind: str = ""
+    due_at: datetime | None = None
+    link: str = ""
+    events: tuple[Alert, ...] = ()
+    secrets: tuple[str, ...] = ()  # of the channel; more than one while they change
 
 
 class TransportError(Exception):
@@ -32,6 +40,7 @@ class TransportError(Exception):
     would meet it, so the kind pauses and no attempt is burnt.
     `bounced`: the address does not exist: its channel is disabled.
     `unknown`: the connection was lost after the message was handed over; it may have arrived.
+    `retry_after`: seconds that the other side asks to be left alone.
     """
 
     def __init__(
@@ -43,6 +52,7 @@ class TransportError(Exception):
         whole_kind: bool = False,
         bounced: bool = False,
         unknown: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(said)
         self.kind = kind
@@ -50,6 +60,7 @@ class TransportError(Exception):
         self.whole_kind = whole_kind
         self.bounced = bounced
         self.unknown = unknown
+        self.retry_after = retry_after
 
 
 class NotHandedOver(Exception):

@@ -1,7 +1,7 @@
 """Ours, a process of its own: `python -m benchmarks.sender.ours MESSAGES PROCESSES prepared|rendered`.
 
-What runs is the send cycle that the workers run, with the connections of `MAIL_CONNECTIONS`. With several processes each
-has that many, like as many deployments on one machine.
+What runs is the send cycle that the workers run, with the connections of `MAIL_CONNECTIONS`. With several processes
+each has that many, like as many deployments on one machine.
 """
 
 from __future__ import annotations

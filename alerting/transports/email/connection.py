@@ -17,7 +17,7 @@ from alerting.transports.contract import Outgoing, TransportError, nothing
 from alerting.transports.email.exchange import LOST, content, envelope
 from alerting.transports.email.mime import mail_bytes, recipient_address, sender_address
 from alerting.transports.email.policy import Stage, judge
-from alerting.transports.email.watchdog import Watchdog
+from alerting.transports.watchdog import Watchdog
 
 _LONGEST_ANSWER = 2000
 

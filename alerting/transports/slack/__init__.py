@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
-import time
-import urllib.error
+import json
 from collections.abc import Callable
 
-from slack_sdk.webhook import WebhookClient
-
-from alerting.models import ErrorKind
+from alerting.transports.addresses import Guard, Resolve, dns_answers, guard_of_settings
 from alerting.transports.contract import Outgoing, TransportError, nothing
+from alerting.transports.posting import Answer, Poster, refused
 
+HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 LONGEST_TEXT = 3000  # of one section block
 # What Slack answers when a webhook is gone for good: docs.slack.dev, "Sending messages using incoming webhooks".
 _GONE = ("no_service", "no_active_hooks", "channel_is_archived", "channel_not_found", "no_team", "user_not_found")
+
+
+def slack_guard() -> Guard:
+    """Slack's own hosts, and the networks that the settings allow."""
+    return guard_of_settings(hosts=HOSTS)
 
 
 def escape(text: str) -> str:
@@ -22,47 +25,39 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def body_bytes(outgoing: Outgoing) -> bytes:
+    """The message as one block of text; the subject is what a notification on a phone shows."""
+    text = escape(outgoing.text)[:LONGEST_TEXT]
+    said = {
+        "text": escape(outgoing.subject),
+        "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}],
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
+    return json.dumps(said).encode()
+
+
 class SlackTransport:
     """Posts each message by itself; the webhooks of two users have nothing in common."""
 
+    def __init__(self, guard: Guard, *, resolve: Resolve = dns_answers) -> None:
+        self._poster = Poster(guard, resolve=resolve)
+
     def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         """Slack's answer. Raises `TransportError`."""
-        if not outgoing.address.startswith(("https://", "http://")):
-            raise TransportError("The channel's address is not a URL.", kind=ErrorKind.PERMANENT, bounced=True)
-        client = WebhookClient(outgoing.address, timeout=max(1, int(deadline - time.monotonic())))
-        body = escape(outgoing.text)[:LONGEST_TEXT]
-        handover()
-        try:
-            answer = client.send(
-                text=escape(outgoing.subject),
-                blocks=[{"type": "section", "text": {"type": "mrkdwn", "text": body, "verbatim": True}}],
-                unfurl_links=False,
-                unfurl_media=False,
-            )
-        except (TimeoutError, ConnectionResetError, http.client.HTTPException) as fault:
-            raise TransportError(
-                "Slack did not answer: it may have taken the message.",
-                kind=ErrorKind.TRANSIENT,
-                answer=f"{type(fault).__name__}: {fault}",
-                unknown=True,
-            ) from fault
-        except (urllib.error.URLError, OSError, ValueError) as fault:
-            raise TransportError(
-                "Slack cannot be reached.", kind=ErrorKind.TRANSIENT, answer=f"{type(fault).__name__}: {fault}"
-            ) from fault
-        told = f"{answer.status_code} {answer.body}"[:2000]
-        if answer.status_code == 200:
-            return told
-        raise judge(answer.status_code, answer.body or "", told)
+        headers = {"Content-Type": "application/json; charset=utf-8"}
+        answer = self._poster.post(
+            outgoing.address, body_bytes(outgoing), headers, deadline=deadline, handover=handover
+        )
+        if answer.status == 200:
+            return answer.told
+        raise judge(answer)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        self._poster.close()
 
 
-def judge(status: int, body: str, told: str) -> TransportError:
+def judge(answer: Answer) -> TransportError:
     """What an answer that is not a success asks for."""
-    gone = status in (404, 410) or any(word in body for word in _GONE)
-    if gone:
-        return TransportError(f"Slack answered: {told}", kind=ErrorKind.PERMANENT, answer=told, bounced=True)
-    kind = ErrorKind.TRANSIENT if status == 429 or status >= 500 else ErrorKind.PERMANENT
-    return TransportError(f"Slack answered: {told}", kind=kind, answer=told)
+    gone = answer.status in (404, 410) or any(word in answer.body for word in _GONE)
+    return refused(answer, who="Slack", gone=gone)

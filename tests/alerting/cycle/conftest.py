@@ -13,6 +13,7 @@ from alerting.cycle.counts import Counts
 from alerting.cycle.run import send_cycle
 from alerting.matching import matching_step
 from alerting.models import Notification
+from alerting.transports.limits import Limits
 from tests.alerting.world import NOW, World
 from vessels.models import Vessel
 
@@ -51,7 +52,7 @@ class Post:
             "cadence": cadence,
             "clock": lambda: self.now,
             "jitter": lambda: 0.5,
-            "connections": lambda kind: 1,
+            "limits": lambda kind: Limits(1),
         }
         return send_cycle(CycleContext(**options | changes))
 

@@ -15,6 +15,7 @@ from alerting.cycle import recorder
 from alerting.cycle.outcomes import Outcome, Recorded
 from alerting.messages import message_new
 from alerting.models import Attempt, Message, MessageKind, State
+from alerting.transports.limits import Limits
 from tests.alerting.cycle.conftest import Post
 from tests.alerting.cycle.test_run import incident_kinds
 from tests.alerting.world import World
@@ -44,7 +45,7 @@ def test_slow_answers_are_waited_for_on_all_connections_at_once(post: Post, smtp
     queue_messages(post.world, 20)
 
     began = time.monotonic()
-    counts = post.cycle(connections=lambda kind: 10)
+    counts = post.cycle(limits=lambda kind: Limits(10))
 
     assert counts.sent == 20
     assert time.monotonic() - began < 2.5  # one after the other: 4 s
@@ -56,7 +57,7 @@ def test_a_server_that_hangs_for_one_message_holds_up_no_other(post: Post, smtp_
     smtp_server.hang.add("r0@moana.example")
     queue_messages(post.world, 12)
 
-    counts = post.cycle(connections=lambda kind: 3, send_deadline=2.0)
+    counts = post.cycle(limits=lambda kind: Limits(3), send_deadline=2.0)
 
     assert (counts.sent, counts.retried) == (11, 1)
 
@@ -76,7 +77,7 @@ def test_a_connection_sends_no_further_than_one_message_ahead_of_the_record(
         return real(outcomes, worker=worker)
 
     monkeypatch.setattr(recorder, "outcomes_record", slow)
-    counts = post.cycle(connections=lambda kind: 4)
+    counts = post.cycle(limits=lambda kind: Limits(4))
 
     assert counts.sent == 30
     assert 1 < most_ahead <= 4
@@ -95,7 +96,7 @@ def test_outcomes_wait_for_a_database_that_comes_back(
         return real(outcomes, worker=worker)
 
     monkeypatch.setattr(recorder, "outcomes_record", away)
-    counts = post.cycle(connections=lambda kind: 2)
+    counts = post.cycle(limits=lambda kind: Limits(2))
 
     assert (counts.sent, counts.released) == (10, 0)
     assert set(smtp_server.message_ids().values()) == {1}
@@ -135,7 +136,7 @@ def test_an_outcome_that_the_database_refuses_costs_only_itself(
         return real(outcomes, worker=worker)
 
     monkeypatch.setattr(recorder, "outcomes_record", refuse)
-    post.cycle(connections=lambda kind: 6)
+    post.cycle(limits=lambda kind: Limits(6))
 
     recorded = set(Message.objects.filter(state=State.SENT).values_list("pk", flat=True))
     assert bad not in recorded
@@ -163,7 +164,7 @@ def test_a_stop_finishes_what_is_on_the_wire_and_gives_the_rest_back(post: Post,
     smtp_server.before_answer = lambda recipient: stop.set()
     queue_messages(post.world, 20)
 
-    counts = post.cycle(connections=lambda kind: 4, stopping=stop.is_set)
+    counts = post.cycle(limits=lambda kind: Limits(4), stopping=stop.is_set)
 
     assert 1 <= counts.sent <= 4
     assert counts.sent == len(smtp_server.mails) == Attempt.objects.count()
@@ -176,9 +177,9 @@ def test_a_server_that_wants_fewer_connections_gets_fewer(post: Post, smtp_serve
     smtp_server.delay = 0.05
     queue_messages(post.world, 20)
 
-    counts = post.cycle(connections=lambda kind: 6)
+    counts = post.cycle(limits=lambda kind: Limits(6))
     post.later(seconds=30)
-    counts_after = post.cycle(connections=lambda kind: 2)
+    counts_after = post.cycle(limits=lambda kind: Limits(2))
 
     assert counts.sent + counts_after.sent == 20
     assert not Attempt.objects.exclude(outcome="sent").exists()
@@ -194,7 +195,7 @@ def test_a_suspect_is_sent_alone(post: Post, smtp_server: SmtpServer) -> None:
 
     smtp_server.before_answer = count
 
-    counts = post.cycle(connections=lambda kind: 5)
+    counts = post.cycle(limits=lambda kind: Limits(5))
 
     assert (counts.sent, held) == (3, [1, 1, 1])
 
@@ -206,3 +207,13 @@ def test_a_lease_that_ran_out_while_waiting_starts_no_send(post: Post, smtp_serv
     counts = post.cycle(lease=timedelta(seconds=120), send_deadline=30.0)
 
     assert (counts.sent, counts.released) == (1, 4)
+
+
+def test_a_provider_s_limit_spreads_the_sends(post: Post, smtp_server: SmtpServer) -> None:
+    queue_messages(post.world, 6)
+
+    began = time.monotonic()
+    counts = post.cycle(limits=lambda kind: Limits(6, per_second=10))
+
+    assert counts.sent == 6
+    assert 0.5 <= time.monotonic() - began < 3

@@ -211,7 +211,7 @@ def test_starttls_is_never_left_out_in_silence(server: SmtpServer) -> None:
 
 
 def test_a_kind_that_nothing_carries_fails_with_a_clear_reason() -> None:
-    with pytest.raises(TransportError, match="cannot send to channels of the kind 'webhook'") as caught:
-        transport_for("webhook").send(outgoing(), deadline=soon())
+    with pytest.raises(TransportError, match="cannot send to channels of the kind 'pigeon'") as caught:
+        transport_for("pigeon").send(outgoing(), deadline=soon())
 
     assert caught.value.kind == ErrorKind.PERMANENT

@@ -26,7 +26,7 @@ from tests.alerting.world import World
 from tests.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CONNECTIONS = 5  # of a sender, to each kind of channel
+CONNECTIONS = 10  # of a sender, to each kind of channel
 
 
 def make_subscriber() -> World:

@@ -1,4 +1,4 @@
-"""Shuts a socket at a deadline, whatever its reader waits for: smtplib's time-out is per read, not per message."""
+"""Shuts a socket at a deadline, whatever its reader waits for: time-outs of sockets are per read, not per message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Watchdog:
         self._deadline: float | None = None
         self._closed = False
         self.fired = False
-        self._thread = threading.Thread(target=self._run, name="smtp-watchdog", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="send-watchdog", daemon=True)
         self._thread.start()
 
     @contextmanager
