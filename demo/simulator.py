@@ -77,12 +77,13 @@ class Receiver:
         self.traffic = traffic
         self.clock = clock
         self.clients: set[asyncio.StreamWriter] = set()
+        self._conversations: set[asyncio.Task[None]] = set()
 
     def moment(self) -> float:
         return (self.clock() - self.traffic.began).total_seconds()
 
     async def serve(self, host: str, port: int, stop: asyncio.Event) -> None:
-        server = await asyncio.start_server(self._welcome, host, port)
+        server = await asyncio.start_server(self._accept, host, port)
         address = server.sockets[0].getsockname()
         print(f"{len(self.traffic.fleet)} simulated vessels on {address[0]}:{address[1]}", flush=True)
         self.traffic.skip_to(self.moment())
@@ -91,7 +92,15 @@ class Receiver:
             await asyncio.sleep(TICK_SECONDS)
         server.close()
         for client in self.clients:
-            client.close()
+            client.transport.abort()  # a close would wait for those who do not read
+        if self._conversations:
+            await asyncio.wait(self._conversations)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A task of our own: asyncio's streams would print the CancelledError of one that the end of the loop cuts."""
+        task = asyncio.get_running_loop().create_task(self._welcome(reader, writer))
+        self._conversations.add(task)
+        task.add_done_callback(self._conversations.discard)
 
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(_bytes(self.traffic.everything(self.moment())))

@@ -17,7 +17,7 @@ from demo.supervisor import _free_port
 def receiver() -> Iterator[tuple[subprocess.Popen[str], int]]:
     port = _free_port()
     command = [sys.executable, "-m", "demo.simulator", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()  # says that it listens
         yield process, port
@@ -33,11 +33,19 @@ def test_whoever_connects_hears_the_fleet_at_once_and_then_more(receiver: tuple[
     assert all(line.startswith("\\s:demo,c:") and "!AIVDM," in line for line in heard)
 
 
-def test_it_ends_on_a_signal_while_somebody_listens(receiver: tuple[subprocess.Popen[str], int]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_on_a_signal_without_a_word_while_somebody_listens(
+    receiver: tuple[subprocess.Popen[str], int], number: signal.Signals
+) -> None:
     process, port = receiver
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.recv(100)
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as reads,
+        socket.create_connection(("127.0.0.1", port), timeout=10),  # does not read
+    ):
+        reads.recv(100)
 
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
+        _, complaints = process.communicate(timeout=10)
 
-        assert process.wait(10) == 0
+    assert process.returncode == 0
+    assert complaints == ""
