@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psycopg
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from alerting.models import FINAL_STATES, Message
@@ -124,6 +125,7 @@ def server_killed() -> Iterator[Case]:
             begin(run)
             wait_until(lambda: run.count() > 500, seconds=60, what="the first mails")
             waits = [resumes_after_server_kill(run) for _ in range(SERVER_KILLS)]
+            connection.close()  # our own did not outlast the server
             run.finish()
             yield from told(run, f"PostgreSQL killed {SERVER_KILLS} times")
             yield once("PostgreSQL killed: sending again after", "s", max(wait.since_back for wait in waits))
@@ -160,8 +162,8 @@ def supervised(run: Stage, true: Callable[[], bool]) -> Callable[[], bool]:
 
 
 def postmaster(url: str) -> int:
-    with psycopg.connect(url) as connection:
-        row = connection.execute("SHOW data_directory").fetchone()
+    with psycopg.connect(url) as server:
+        row = server.execute("SHOW data_directory").fetchone()
     assert row is not None
     return int((Path(row[0]) / "postmaster.pid").read_text().splitlines()[0])
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 from django.db import connection
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,14 +50,16 @@ def throw_away(server: str, name: str, *, settings: str = "config.settings", var
 @contextmanager
 def used_here(environment: Mapping[str, str]) -> Iterator[None]:
     """Django of this process uses that database meanwhile."""
-    before = connection.settings_dict["NAME"]
+    parts = conninfo_to_dict(environment["DATABASE_URL"])
+    names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+    before = {name: connection.settings_dict[name] for name in names}
     connection.close()
-    connection.settings_dict["NAME"] = urlsplit(environment["DATABASE_URL"]).path.lstrip("/")
+    connection.settings_dict.update({name: str(parts.get(key) or "") for name, key in names.items()})
     try:
         yield
     finally:
         connection.close()
-        connection.settings_dict["NAME"] = before
+        connection.settings_dict.update(before)
 
 
 def process_environment(url: str, *, settings: str = "config.settings", var: Path) -> dict[str, str]:
