@@ -65,6 +65,7 @@ class SmtpServer:
     delay: float = 0.0  # before the answer to DATA
     before_answer: Callable[[str], None] | None = None  # called with the recipient while the client waits
     most_connections: int = 0  # one more is turned away with 421; 0 for no limit
+    ports: dict[str, int] = field(default_factory=dict)  # the client's port, by the last recipient it named
     mails: list[Mail] = field(default_factory=list)
     connections: int = 0
     port: int = 0
@@ -182,6 +183,7 @@ class _Handler:
                 asyncio.get_running_loop().call_soon(server.hang_up)
             return answer
         envelope.rcpt_tos.append(address)
+        self._server.ports[address] = session.peer[1] if isinstance(session.peer, tuple) else 0
         return "250 OK"
 
     async def handle_DATA(self, server: _Session, session: Session, envelope: Envelope) -> str:

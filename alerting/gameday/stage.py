@@ -51,7 +51,7 @@ class Stage:
         self.slack_seconds: float | None = None
         self.workers: list[Worker] = []
         self._owed = 0
-        self._struck_at = time.monotonic()
+        self._struck_at = self._listens_from = time.monotonic()
         self._offset = timedelta(0)
         self._next_mmsi = FIRST_MMSI
         self.organisation, self.area = self._organisation("moana")
@@ -186,8 +186,8 @@ class Stage:
         self.promises.append(Promise(text, bool(kept), "" if kept else str(seen)))
 
     def slack_hears(self, *kinds: str, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """One of these incidents was posted since the fault, within a minute of it. `meanwhile` is run again and again
-        until then."""
+        """One of these incidents was posted within a minute of the fault. `meanwhile` is run again and again until
+        then."""
 
         def heard_of() -> bool:
             if self._heard(kinds) is None:
@@ -197,7 +197,7 @@ class Stage:
         left = HEARD_WITHIN_SECONDS - (time.monotonic() - self._struck_at)
         self.wait(heard_of, max(5.0, left))
         heard = self._heard(kinds)
-        seconds = None if heard is None else heard - self._struck_at
+        seconds = None if heard is None else max(0.0, heard - self._struck_at)
         self.promise(
             f"Slack hears of {' or '.join(kinds)} within {HEARD_WITHIN_SECONDS:.0f} s",
             seconds is not None and seconds <= HEARD_WITHIN_SECONDS,
@@ -207,7 +207,7 @@ class Stage:
             self.slack_seconds = max(seconds, self.slack_seconds or 0.0)
 
     def _heard(self, kinds: Collection[str]) -> float | None:
-        times = (self.slack.heard(f"*{kind}*", since=self._struck_at) for kind in kinds)
+        times = (self.slack.heard(f"*{kind}*", since=self._listens_from) for kind in kinds)
         return min((at for at in times if at is not None), default=None)
 
     def slack_is_quiet(self) -> None:

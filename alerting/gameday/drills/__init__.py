@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alerting.gameday.drill import Drill
-from alerting.gameday.drills import mail, rows
+from alerting.gameday.drills import machines, mail, rows, workers
 
 DRILLS: dict[str, Drill] = {
     one.name: one
@@ -20,6 +20,15 @@ DRILLS: dict[str, Drill] = {
         mail.drops_after_data,
         mail.dns,
         mail.slack_down,
+        machines.database_restarted,
+        workers.killed,
+        workers.out_of_memory,
+        workers.sigterm,
+        workers.two_senders,
+        machines.clock_jumps,
+        workers.poison,
+        workers.disk_full,
+        machines.flood,
         rows.older_than_48_hours,
     )
 }

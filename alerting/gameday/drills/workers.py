@@ -1,0 +1,189 @@
+"""Drills on the workers: killed, out of memory, stopped, two at once, poisoned, without a disk for their logs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from accounts.models import User
+from alerting.gameday.drill import drill
+from alerting.gameday.memory import limited_memory
+from alerting.gameday.processes import client_of
+from alerting.gameday.stage import Stage
+from alerting.models import Message, Notification, State
+
+CONNECTIONS = 20  # the most that a worker has open here: what a kill may repeat
+DIED = ("worker_died", "worker_unclean_shutdown", "worker_deployment_failed")
+_QUICK = {"LEASE_SECONDS": "6", "RETRY_LADDER_SECONDS": "1,1,1,2,2"}
+
+
+class Killer:
+    """Kills the process on the other side of a connection while it waits for the answer to a mail."""
+
+    def __init__(self, stage: Stage, wanted: Callable[[str], bool]) -> None:
+        """`wanted`: asked with the recipient of each mail."""
+        self.killed: list[int] = []
+        self._stage = stage
+        self._wanted = wanted
+        self._lock = threading.Lock()
+
+    def __call__(self, address: str) -> None:
+        with self._lock:
+            if self._wanted(address):
+                smtp = self._stage.smtp
+                pid = client_of(smtp.ports[address], server_port=smtp.port)
+                if pid is not None and pid not in self.killed:
+                    self.killed.append(pid)
+                    os.kill(pid, signal.SIGKILL)
+
+
+@drill(
+    "worker-killed",
+    broke="kill -9 on a sending process, then on a whole deployment",
+    processes=True,
+    environment=_QUICK,
+)
+def killed(stage: Stage) -> None:
+    """A kill loses nothing and repeats at most one message for each open connection; Slack hears of it; another worker
+    goes on."""
+    readers = stage.readers(4)
+    stage.smtp.delay = 0.05
+    stage.smtp.before_answer = killer = Killer(stage, lambda address: len(stage.smtp.mails) == 15)
+    stage.may_repeat = 2 * CONNECTIONS
+    stage.worker("housekeeping", ready=False)
+    worker = stage.worker()
+
+    stage.strike()
+    stage.crossings(15, readers)
+    stage.promise("a process that sends is killed", stage.wait(lambda: killer.killed, 30), "none was found")
+    stage.slack_hears(*DIED)
+    all_there = stage.wait(stage.all_sent, 60)
+    stage.promise("all is sent after the first kill", all_there, _states())
+
+    already = len(stage.smtp.mails)
+    stage.crossings(10, readers)
+    stage.wait(lambda: len(stage.smtp.mails) > already + 5, 30)
+    worker.signal(signal.SIGKILL, whole_group=True)
+    stage.promise("all is sent after the second kill", stage.wait(stage.all_sent, 60), _states())
+    stage.promise("the supervisor had to start it again", len(worker.ends) >= 1, worker.ends)
+
+
+@drill(
+    "worker-out-of-memory", broke="a message takes more memory than a worker has", processes=True, environment=_QUICK
+)
+def out_of_memory(stage: Stage) -> None:
+    """The kernel kills the worker; Slack hears of it; all others are sent, and the message that does it is set aside
+    with its reason after it has killed three times alone."""
+    readers = stage.readers(3)
+    stage.may_repeat = 4 * CONNECTIONS
+    heavy = readers[0]
+    stage.victims = {heavy.user.pk}
+    stage.alerts(1, [heavy, *readers[1:]])
+    words = "an alert that has grown beyond all bounds. " * 25 * 2**17  # 140 MB; MIME needs several copies
+    Message.objects.filter(user=heavy.user).update(subject="Heavy", text=words, html="<p>Heavy</p>")
+
+    with limited_memory(420 * 2**20) as enter:
+        stage.strike()
+        stage.worker("housekeeping", ready=False)
+        stage.worker(enter=enter, ready=False)
+        stage.slack_hears(*DIED)
+        _set_aside(stage, heavy.user)
+        for worker in stage.workers:
+            worker.stop()
+
+
+@drill("sigterm-mid-send", broke="SIGTERM to a deployment in the middle of sending", processes=True, environment=_QUICK)
+def sigterm(stage: Stage) -> None:
+    """What is on the wire is finished, the rest is given back, the exit code is 0; nothing is lost or repeated when
+    another worker goes on, and nobody needs to hear of it."""
+    readers = stage.readers(4)
+    stage.smtp.delay = 0.2
+    worker = stage.worker(supervised=False)
+    stage.crossings(40, readers)
+    stage.promise("it sends", stage.wait(lambda: len(stage.smtp.mails) >= 5, 30), len(stage.smtp.mails))
+
+    began = time.monotonic()
+    code = worker.stop(whole_group=True)
+    took = time.monotonic() - began
+    left = Notification.objects.exclude(state=State.SENT).count()
+    stage.promise("it exits with 0", code == 0, code)
+    stage.promise("it stops within five seconds", took < 5, f"{took:.1f} s")
+    stage.promise("it stopped in the middle", left > 0, "all was sent before")
+    stage.promise("nothing stays claimed", not Message.objects.filter(state=State.CLAIMED).exists(), _states())
+
+    stage.smtp.delay = 0
+    stage.worker()
+    stage.promise("another worker sends the rest", stage.wait(stage.all_sent, 40), _states())
+    stage.slack_is_quiet()
+
+
+@drill("two-senders", broke="two deployments of the same cadence send at once", processes=True)
+def two_senders(stage: Stage) -> None:
+    """Both work, and nothing is lost or repeated."""
+    readers = stage.readers(4)
+    stage.smtp.delay = 0.02
+    stage.worker()
+    stage.worker()
+
+    stage.crossings(75, readers)
+    stage.promise("all is sent", stage.wait(stage.all_sent, 60), _states())
+    stage.slack_is_quiet()
+
+
+@drill("poison-message", broke="a message kills whatever process sends it", processes=True, environment=_QUICK)
+def poison(stage: Stage) -> None:
+    """All others are sent. The poison is tried alone, and after three deaths alone it is set aside with its reason and
+    told to Slack."""
+    readers = stage.readers(4)
+    poisoned = readers[0]
+    stage.victims = {poisoned.user.pk}
+    stage.may_repeat = 4 * CONNECTIONS
+    killer = Killer(stage, lambda address: address == poisoned.address)
+    stage.smtp.before_answer = killer
+    stage.alerts(1, readers)
+
+    stage.strike()
+    stage.worker("housekeeping", ready=False)
+    stage.worker(ready=False)
+    stage.slack_hears(*DIED)
+    _set_aside(stage, poisoned.user)
+    stage.promise("it killed no more than four processes", len(killer.killed) <= 4, len(killer.killed))
+
+
+def _set_aside(stage: Stage, user: User) -> None:
+    """The message of this user ends in quarantine, with its deaths; everybody else's is sent."""
+    stage.promise("all others are sent", stage.wait(stage.all_sent, 60), _states())
+    rows = Notification.objects.filter(subscription__user=user)
+    apart = stage.wait(rows.filter(state=State.QUARANTINED).exists, 100)
+    stage.promise("the message is set aside", apart, _states())
+    deaths = Message.objects.get(user=user).death_records.filter(alone=True).count()
+    stage.promise("three deaths alone are on record", deaths >= 3, deaths)
+    stage.strike()
+    stage.slack_hears("message_quarantined")
+
+
+@drill("disk-full-for-logs", broke="the disk for the logs is full", processes=True)
+def disk_full(stage: Stage) -> None:
+    """Alerts are sent as if nothing was, incidents reach Slack, and the worker stops cleanly."""
+    readers = stage.readers(4)
+    deleted = readers[0]
+    stage.victims = {deleted.user.pk}
+    worker = stage.worker(log=Path("/dev/full"), supervised=False)
+
+    stage.strike()
+    stage.alerts(5, readers)
+    User.objects.filter(pk=deleted.user.pk).update(deleted_at=stage.now())
+    stage.crossings(5, readers)
+    stage.promise("all is sent", stage.wait(stage.all_sent, 40), _states())
+    stage.slack_hears("deleted_user_with_subscriptions")
+    code = worker.stop()
+    stage.promise("it exits with 0", code == 0, code)
+
+
+def _states() -> str:
+    return str(dict(Counter(Message.objects.values_list("state", flat=True))))
