@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -138,7 +139,9 @@ class Channel(models.Model):
     kind = models.CharField(max_length=16, choices=ChannelKind.choices, default=ChannelKind.EMAIL)
     name = models.CharField(max_length=100)
     address = models.CharField(max_length=2000, help_text="The e-mail address, or the URL to post to.")
-    secret = models.CharField(max_length=200, blank=True, editable=False)
+    secret = models.CharField(max_length=200, blank=True, editable=False, help_text="Signs what a webhook gets.")
+    old_secret = models.CharField(max_length=200, blank=True, editable=False)
+    old_secret_until = models.DateTimeField(null=True, blank=True, editable=False)
     verified_at = models.DateTimeField(null=True, blank=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
     disabled_reason = models.CharField(max_length=500, blank=True)
@@ -169,3 +172,8 @@ class Channel(models.Model):
     def is_usable(self) -> bool:
         """Whether a message may leave through this channel now."""
         return self.verified_at is not None and self.disabled_at is None
+
+    def secrets_at(self, now: datetime) -> tuple[str, ...]:
+        """What signs a message now: after a change also the secret before it, for a while."""
+        old_holds = self.old_secret_until is not None and now < self.old_secret_until
+        return tuple(secret for secret in (self.secret, self.old_secret if old_holds else "") if secret)

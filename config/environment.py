@@ -25,6 +25,7 @@ from config.values import (
     Hosts,
     InstallationName,
     MailSender,
+    Networks,
     Number,
     Secret,
     SecretKey,
@@ -93,6 +94,11 @@ class Environment(BaseSettings):
     webhook_per_second: Number = Field(
         0, ge=0, le=10_000, description="Posts a second to users' webhooks at most; 0: no limit."
     )
+    webhook_allowed_networks: Networks = Field(
+        [],
+        description="Networks beside the public Internet that users' webhooks may be in, by commas; `http://` is "
+        "allowed there, too.",
+    )
     sentry_dsn: SentryAddress = Field(None, description="Sends exceptions to Sentry when set.")
     environment: InstallationName = Field(
         "production", description="Name of this installation in Slack, Sentry and logs."
@@ -117,7 +123,7 @@ class Environment(BaseSettings):
     late_after_minutes: Number = Field(
         15, gt=0, le=60 * 24 * 365, description="A message sent later than this says so."
     )
-    claim_size: int = Field(100, ge=1, le=5000, description="Messages that one send cycle claims at a time.")
+    claim_size: int = Field(200, ge=1, le=5000, description="Messages that one send cycle claims at a time.")
     lease_seconds: Number = Field(120, ge=5, le=3600, description="How long a claim holds before others may take it.")
     send_deadline_seconds: Number = Field(30, ge=1, le=600, description="Time for one message on the wire.")
     retry_ladder_seconds: Waits = Field(
@@ -258,10 +264,10 @@ def _allowed(field: FieldInfo) -> str:
 def _shown_default(name: str, default: object) -> str:
     if name == "var_dir":
         return "`var` in the project's folder"
+    if default in (None, "", []) or isinstance(default, SecretStr):
+        return "unset"
     if isinstance(default, list):
         return f"`{','.join(str(part) for part in default)}`"
-    if default is None or default == "" or isinstance(default, SecretStr):
-        return "unset"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 

@@ -211,6 +211,7 @@ SMTP_TLS, SMTP_TIMEOUT = ENV.smtp_tls, ENV.smtp_timeout
 MAIL_CONNECTIONS, MAIL_PER_SECOND = ENV.mail_connections, ENV.mail_per_second
 SLACK_CONNECTIONS, SLACK_PER_SECOND = ENV.slack_connections, ENV.slack_per_second
 WEBHOOK_CONNECTIONS, WEBHOOK_PER_SECOND = ENV.webhook_connections, ENV.webhook_per_second
+WEBHOOK_ALLOWED_NETWORKS = ENV.webhook_allowed_networks
 MAIL_FROM = DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENV.mail_from
 # Django's own mails (invitations, password reset) leave through the same server.
 EMAIL_HOST, EMAIL_PORT, EMAIL_TIMEOUT = SMTP_HOST, SMTP_PORT, SMTP_TIMEOUT

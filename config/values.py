@@ -74,6 +74,23 @@ def allowed_hosts(value: list[str]) -> list[str]:
     return value
 
 
+def networks(value: list[str]) -> list[str]:
+    for item in value:
+        try:
+            ipaddress.ip_network(item)
+        except ValueError:
+            raise ValueError(f"{item!r} is no network: give such as 10.20.0.0/16 or fd00:20::/32") from None
+    return value
+
+
+def return_box(value: str) -> str:
+    """`box@host`; what is put behind a plus in it needs room (RFC 5321, section 4.5.3.1.1: 64 octets)."""
+    box = _MAIL_BOX.fullmatch(value)
+    if value and (box is None or not is_host(box["host"]) or "+" in value or value.index("@") > 24):
+        raise ValueError("must be such as bounces@watch.example: one address, up to 24 characters before @, no +")
+    return value.lower()
+
+
 def site_address(value: str) -> str:
     """Scheme and host only: links are made by putting a path behind it."""
     if not value.startswith(("http://", "https://")):
@@ -187,6 +204,8 @@ Waits = Annotated[list[Wait], NoDecode, BeforeValidator(text_list), Allowed("sec
 Texts = Annotated[list[str], NoDecode, BeforeValidator(text_list)]
 Host = Annotated[str, AfterValidator(host), Allowed("a host's name or IP address")]
 Hosts = Annotated[Texts, AfterValidator(allowed_hosts), Allowed("hosts' names, by commas; `*`: any")]
+Networks = Annotated[Texts, AfterValidator(networks), Allowed("networks such as `10.20.0.0/16`, by commas")]
+ReturnBox = Annotated[str, AfterValidator(return_box), Allowed("`box@host`")]
 SiteAddress = Annotated[str, AfterValidator(site_address), Allowed("`http://…` or `https://…`, without a path")]
 MailSender = Annotated[str, AfterValidator(mail_sender), Allowed("`box@host` or `Name <box@host>`")]
 InstallationName = Annotated[str, AfterValidator(installation_name), Allowed("up to 64 characters, without `/`")]

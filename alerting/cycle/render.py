@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from alerting import links
 from alerting.cycle.context import CycleContext
 from alerting.cycle.facts import alert_of, reader_of, sending_of, unsubscribe_link
+from alerting.cycle.for_programs import for_programs
 from alerting.cycle.load import Loaded
 from alerting.cycle.recheck import Checked
 from alerting.models import MessageKind, Notification
@@ -66,6 +67,7 @@ def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
         html=message.html,
         unsubscribe_url=unsubscribe_link(checked, user),
         at=now,
+        **for_programs(checked, found, now=now),
     )
     return Written(checked, outgoing, fresh)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from accounts.models import Channel, Organisation, User
+from accounts.channels import new_secret
+from accounts.models import Channel, ChannelKind, Organisation, User
 from alerting.setup.changes import Applying
 from alerting.setup.schema import ChannelPart, UserPart
 
@@ -68,6 +69,7 @@ def _apply_channel(run: Applying, user: User, part: ChannelPart) -> None:
             name=part.name,
             kind=part.kind,
             address=part.address,
+            secret=new_secret() if part.kind == ChannelKind.WEBHOOK else "",
             verified_at=run.now if part.verified else None,
             created_at=run.now,
         )

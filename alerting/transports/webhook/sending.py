@@ -29,9 +29,7 @@ class WebhookTransport:
         """The receiver's answer. Raises `TransportError`."""
         body = body_bytes(outgoing)
         # by the clock, not by `outgoing.at`: receivers refuse a time-stamp that is minutes old
-        signed = headers(
-            body, webhook_id=webhook_id(outgoing.message_id), at=self._clock(), secrets=outgoing.secrets
-        )
+        signed = headers(body, webhook_id=webhook_id(outgoing.message_id), at=self._clock(), secrets=outgoing.secrets)
         answer = self._poster.post(
             outgoing.address,
             body,

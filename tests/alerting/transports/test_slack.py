@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
 from alerting.models import ErrorKind
 from alerting.transports import Outgoing, TransportError
-from alerting.transports.slack import SlackTransport
+from alerting.transports.addresses import Guard
+from alerting.transports.slack import HOSTS, SlackTransport
 
+LOOPBACK = Guard((ip_network("127.0.0.0/8"),), HOSTS)
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def send(address: str, text: str = "entered", seconds: float = 5) -> str:
+def send(address: str, text: str = "entered", seconds: float = 5, guard: Guard = LOOPBACK) -> str:
     message = Outgoing(
         message_id="<a@b>", address=address, subject="Alert", text=text, html="", unsubscribe_url="", at=NOW
     )
-    return SlackTransport().send(message, deadline=time.monotonic() + seconds)
+    transport = SlackTransport(guard)
+    try:
+        return transport.send(message, deadline=time.monotonic() + seconds)
+    finally:
+        transport.close()
 
 
 def test_slack_accepts_and_sees_no_markup_from_outside(slack_server: Any) -> None:
@@ -54,3 +61,20 @@ def test_a_webhook_that_does_not_answer_is_unknown(slack_server: Any) -> None:
         send(slack_server.url, seconds=1)
 
     assert (caught.value.kind, caught.value.unknown) == (ErrorKind.TRANSIENT, True)
+
+
+def test_slack_s_own_pause_is_kept(slack_server: Any) -> None:
+    slack_server.answer, slack_server.retry_after = "ratelimited", 7
+
+    with pytest.raises(TransportError) as caught:
+        send(slack_server.url)
+
+    assert caught.value.retry_after == 7
+
+
+def test_another_host_is_not_slack(slack_server: Any) -> None:
+    with pytest.raises(TransportError, match=r"must begin with https://hooks\.slack\.com/") as caught:
+        send(slack_server.url, guard=Guard(hosts=HOSTS))
+
+    assert caught.value.kind == ErrorKind.PERMANENT
+    assert not slack_server.requests
