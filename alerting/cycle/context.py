@@ -6,19 +6,19 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
 
-from alerting.models import DIGEST_KINDS, REALTIME_KINDS
+from accounts.models import ChannelKind
+from alerting.models import lane_name
 from alerting.transports import Transport, transport_for
 from alerting.transports.limits import Limits, limits_for
 
 REALTIME, DIGEST = "realtime", "digest"
-KINDS: dict[str, Sequence[str]] = {REALTIME: REALTIME_KINDS, DIGEST: DIGEST_KINDS}
 
 
 def never() -> bool:
@@ -56,6 +56,7 @@ class CycleContext:
     # A cycle lasts no longer, its last message included: django-q2 ends the task at its own time-out.
     budget: float = field(default_factory=lambda: settings.Q_CLUSTER["timeout"] - 5.0)
 
-    @property
-    def kinds(self) -> Sequence[str]:
-        return KINDS[self.cadence]
+    def lanes(self, *, but: Collection[str] = ()) -> list[str]:
+        """Those of its cadence, without some kinds of channel."""
+        kinds = [kind for kind in ChannelKind.values if kind not in but]
+        return [lane_name(cadence=self.cadence, channel_kind=kind) for kind in kinds]

@@ -124,12 +124,11 @@ class _Cycle:
     def _claim(self, limit: int, *, paused: Collection[str], suspects: bool = False) -> Claim:
         context = self._context
         claimed = claim(
-            kinds=context.kinds,
+            lanes=context.lanes(but=paused),
             limit=limit,
             now=context.clock(),
             lease=context.lease,
             worker=context.worker,
-            paused=paused,
             suspects=suspects,
         )
         self._in_hand.take(claimed)

@@ -15,6 +15,8 @@ from alerting.models.message import (
     Message,
     MessageKind,
     State,
+    lane_name,
+    lane_of,
 )
 from alerting.models.notification import MatchFailure, Notification
 from alerting.models.operation import OperatorAction, SendCycleRun
@@ -46,4 +48,6 @@ __all__ = [
     "Subscription",
     "SubscriptionChannel",
     "Weekday",
+    "lane_name",
+    "lane_of",
 ]

@@ -27,6 +27,16 @@ REALTIME_KINDS = (MessageKind.REALTIME, MessageKind.TEST, MessageKind.NOTICE)
 DIGEST_KINDS = (MessageKind.DIGEST, MessageKind.SUMMARY)
 
 
+def lane_name(*, cadence: str, channel_kind: str) -> str:
+    """Whose queue a message stands in, and by which way out it leaves."""
+    return f"{cadence}:{channel_kind}"
+
+
+def lane_of(kind: str, channel_kind: str) -> str:
+    """The lane of a message of this kind to a channel of that kind."""
+    return lane_name(cadence="digest" if kind in DIGEST_KINDS else "realtime", channel_kind=channel_kind)
+
+
 class State(models.TextChoices):
     """The states of a message; a notification has all but `claimed`."""
 
@@ -55,11 +65,14 @@ class ErrorKind(models.TextChoices):
 class Message(models.Model):
     """One thing to send to one channel, at least once, with an end that is known."""
 
-    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="messages")
-    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="messages")
+    # Nothing lists messages by organisation or user, and every index costs each claim and each outcome.
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="messages", db_index=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="messages", db_index=False)
     channel = models.ForeignKey(Channel, on_delete=models.PROTECT, related_name="messages")
     kind = models.CharField(max_length=16, choices=MessageKind.choices)
-    message_id = models.CharField(max_length=200, unique=True, help_text="Message-ID; the same for every attempt.")
+    # of its kind and its channel's, neither of which changes; on the row so that one index serves a claim
+    lane = models.CharField(max_length=40, editable=False, default="")
+    message_id = models.CharField(max_length=200, help_text="Message-ID; the same for every attempt.")
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     reason = models.TextField(blank=True)
     error_kind = models.CharField(max_length=16, choices=ErrorKind.choices, blank=True)
@@ -81,6 +94,9 @@ class Message(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
+            # not `unique=True`, which makes a second index for LIKE
+            models.UniqueConstraint(fields=["message_id"], name="one_message_per_message_id"),
+            models.CheckConstraint(condition=~Q(lane=""), name="message_has_a_lane"),
             models.CheckConstraint(condition=Q(state__in=State.values), name="message_state_is_known"),
             models.CheckConstraint(condition=Q(kind__in=MessageKind.values), name="message_kind_is_known"),
             models.CheckConstraint(
@@ -98,16 +114,25 @@ class Message(models.Model):
             ),
         ]
         indexes = [
-            # claim: what is due, organisation by organisation
+            # claim: what is due, organisation by organisation; apart from it what killed its worker, taken one by one
             models.Index(
-                fields=["organisation", "next_attempt_at"],
-                condition=Q(state="pending"),
+                fields=["lane", "organisation", "next_attempt_at"],
+                condition=Q(state="pending", deaths=0),
                 name="message_pending",
+            ),
+            models.Index(
+                fields=["lane", "organisation", "next_attempt_at"],
+                condition=Q(state="pending", deaths__gt=0),
+                name="message_suspect",
             ),
             # reap: leases that ran out
             models.Index(fields=["lease_until"], condition=Q(state="claimed"), name="message_claimed"),
             # admin: failed and stale lists, newest first
-            models.Index(fields=["state", "-id"], name="message_by_state"),
+            models.Index(
+                fields=["state", "-id"],
+                condition=~Q(state__in=["pending", "claimed", "sent"]),
+                name="message_by_state",
+            ),
         ]
 
     def __str__(self) -> str:
