@@ -15,6 +15,7 @@ urlpatterns = [
     path("subscriptions/<int:rule>/", subscriptions.save, name="subscription-save"),
     path("channels/", channels.page, name="channels"),
     path("channels/<int:channel>/link", channels.send_link, name="channel-send-link"),
+    path("channels/<int:channel>/secret", channels.new_secret, name="channel-secret"),
     path("channels/<int:channel>/test", channels.send_test, name="channel-test"),
     path("channels/verify/<str:token>/", channels.verify, name="channel-verify"),
     path("notifications/", notifications.page, name="notifications"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.contrib import messages
 from django.core.cache import cache
@@ -13,41 +15,70 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from accounts.channels import channel_add, channel_link_send, channel_verify
-from accounts.models import Channel
+from accounts.channels import channel_add, channel_secret_rotate, channel_verify
+from accounts.models import Channel, ChannelKind
 from accounts.pages.member import MemberRequest, member
 from alerting.cycle.queue import message_new, senders_wake
-from alerting.links import ChannelLink, LinkFault, channel_verify_read, channel_verify_url
+from alerting.links import ChannelLink, LinkFault, channel_verify_read
 from alerting.models import Cadence, Message, MessageKind
+from alerting.proving import channel_proof_send
+from alerting.transports import TransportError, guard_for
+from alerting.transports.addresses import AddressRefused, address_check
 
-WAIT_SECONDS = 60  # between two mails to one channel that its user asks for
+WAIT_SECONDS = 60  # between two messages to one channel that its user asks for
+LOOK_UP_SECONDS = 5.0
+TOO_SOON = "Something was sent to {} a moment ago: please wait a minute."
+SHOWN_ONCE = "channels.shown_once"  # in the session, from the form to the next page
 
 
 class ChannelForm(forms.Form):
-    """A new e-mail channel."""
+    """A new channel."""
 
+    kind = forms.ChoiceField(choices=ChannelKind.choices, initial=ChannelKind.EMAIL, label="Kind")
     name = forms.CharField(
         max_length=100, label="Name", help_text="What you call it: work, duty phone, operations desk."
     )
-    address = forms.EmailField(
-        max_length=254, label="E-mail address", widget=forms.EmailInput(attrs={"autocomplete": "email"})
+    address = forms.CharField(
+        max_length=2000,
+        label="Address",
+        help_text="The e-mail address, or the URL of Slack’s incoming webhook or of your own.",
+        widget=forms.TextInput(attrs={"autocomplete": "email", "autocapitalize": "none", "spellcheck": "false"}),
     )
+
+    def clean(self) -> dict[str, Any]:
+        """An address of this kind, and for a URL one that we may post to."""
+        given: dict[str, Any] = super().clean() or {}
+        kind, address = given.get("kind", ""), given.get("address", "")
+        if not kind or not address:
+            return given
+        try:
+            if kind == ChannelKind.EMAIL:
+                forms.EmailField(max_length=254).clean(address)
+            elif guard := guard_for(kind):
+                address_check(address, guard, seconds=LOOK_UP_SECONDS)
+        except (ValidationError, AddressRefused) as fault:
+            self.add_error("address", fault.messages if isinstance(fault, ValidationError) else str(fault))
+        return given
 
 
 @member
+@never_cache
 def page(request: MemberRequest) -> HttpResponse:
-    """The list, and the form for one more."""
+    """The list, and the form for one more. A new secret is shown here, once."""
     form = ChannelForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
+        given = form.cleaned_data | {"kind": ChannelKind(form.cleaned_data["kind"])}
         try:
-            channel = channel_add(user=request.user, **form.cleaned_data, now=timezone.now())
+            channel = channel_add(user=request.user, **given, now=timezone.now())
         except ValidationError as fault:
             form.add_error(None, ValidationError(fault.messages))
         else:
+            _show_secret_once(request, channel)
             _send_link(request, channel)
             return redirect("channels")
     own = request.user.channels.order_by("pk")
-    return render(request, "alerting/channels.html", {"channels": own, "form": form})
+    shown = {"channels": own, "form": form, "secret": request.session.pop(SHOWN_ONCE, None), "now": timezone.now()}
+    return render(request, "alerting/channels.html", shown)
 
 
 @member
@@ -58,7 +89,7 @@ def send_link(request: MemberRequest, channel: int) -> HttpResponse:
     if _may_send(asked):
         _send_link(request, asked)
     else:
-        messages.warning(request, f"A mail to {asked.address} left a moment ago: please wait a minute.")
+        messages.warning(request, TOO_SOON.format(asked.name))
     return redirect("channels")
 
 
@@ -70,10 +101,19 @@ def send_test(request: MemberRequest, channel: int) -> HttpResponse:
     if not asked.is_usable:
         messages.error(request, f"{asked.name} does not work yet: verify it first.")
     elif not _may_send(asked):
-        messages.warning(request, f"A mail to {asked.address} left a moment ago: please wait a minute.")
+        messages.warning(request, TOO_SOON.format(asked.name))
     else:
         _queue_test(request, asked)
         messages.success(request, f"A test message to {asked.address} is on its way. It should be there in a minute.")
+    return redirect("channels")
+
+
+@member
+@require_POST
+def new_secret(request: MemberRequest, channel: int) -> HttpResponse:
+    """Another secret for a webhook; it is shown on the next page, and never again."""
+    asked = get_object_or_404(request.user.channels, pk=channel, kind=ChannelKind.WEBHOOK)
+    _show_secret_once(request, channel_secret_rotate(channel_id=asked.pk, now=timezone.now()))
     return redirect("channels")
 
 
@@ -105,15 +145,25 @@ def _may_send(channel: Channel) -> bool:
     return bool(cache.add(f"channel-mail:{channel.pk}", True, WAIT_SECONDS))
 
 
-def _send_link(request: HttpRequest, channel: Channel) -> None:
+def _show_secret_once(request: MemberRequest, channel: Channel) -> None:
+    if channel.secret:
+        request.session[SHOWN_ONCE] = {"channel": channel.pk, "secret": channel.secret}
+
+
+def _send_link(request: MemberRequest, channel: Channel) -> None:
     try:
-        channel_link_send(channel=channel, url=channel_verify_url(channel))
-    except OSError:  # smtplib's errors are among these
+        channel_proof_send(channel=channel, now=timezone.now())
+    except TransportError as fault:
         messages.error(
-            request, f"The mail server did not take the mail to {channel.address}. Please try again in a while."
+            request, f"The link did not reach {channel.name}: {shortened(str(fault))} Please try again later."
         )
     else:
-        messages.success(request, f"A link is on its way to {channel.address}. Open it to confirm the address.")
+        messages.success(request, f"A link is on its way to {channel.address}. Open it to confirm the channel.")
+
+
+def shortened(text: str) -> str:
+    """Enough of a server's answer to see what is wrong."""
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 @transaction.atomic

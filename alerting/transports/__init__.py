@@ -6,12 +6,22 @@ from collections.abc import Callable
 
 from accounts.models import ChannelKind
 from alerting.models import ErrorKind
+from alerting.transports.addresses import Guard
 from alerting.transports.contract import NotHandedOver, Outgoing, Transport, TransportError, nothing
 from alerting.transports.email import EmailTransport, smtp_settings
 from alerting.transports.slack import SlackTransport, slack_guard
 from alerting.transports.webhook import WebhookTransport, webhook_guard
 
-__all__ = ["NotHandedOver", "Outgoing", "Transport", "TransportError", "UnknownKind", "nothing", "transport_for"]
+__all__ = [
+    "NotHandedOver",
+    "Outgoing",
+    "Transport",
+    "TransportError",
+    "UnknownKind",
+    "guard_for",
+    "nothing",
+    "transport_for",
+]
 
 
 class UnknownKind:
@@ -27,6 +37,12 @@ class UnknownKind:
 
     def close(self) -> None:
         """Nothing was opened."""
+
+
+def guard_for(kind: str) -> Guard | None:
+    """Which URLs a channel of this kind may have; None where its address is no URL."""
+    guards: dict[str, Callable[[], Guard]] = {ChannelKind.SLACK: slack_guard, ChannelKind.WEBHOOK: webhook_guard}
+    return guards[kind]() if kind in guards else None
 
 
 def transport_for(kind: str) -> Transport:

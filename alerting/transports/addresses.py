@@ -168,3 +168,13 @@ def answers_within(resolve: Resolve, host: str, port: int, *, seconds: float) ->
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def address_check(url: str, guard: Guard, *, seconds: float, resolve: Resolve = dns_answers) -> None:
+    """Whether a message could go there, without sending one. Raises `AddressRefused`, with words for its owner."""
+    target = target_of(url)
+    try:
+        answers = answers_within(resolve, target.host, target.port, seconds=seconds)
+    except (OSError, UnicodeError) as fault:
+        raise AddressRefused(f"The host {target.host} cannot be found.") from fault
+    guard.addresses(target, answers)

@@ -210,7 +210,7 @@ def test_another_user_s_channel_cannot_be_chosen() -> None:
 
 def test_a_new_channel_works_after_its_link_is_confirmed() -> None:
     world = world_new("moana")
-    signed_in(world.user).post(reverse("channels"), {"name": "desk", "address": "desk@moana.example"})
+    signed_in(world.user).post(reverse("channels"), {"kind": "email", "name": "desk", "address": "desk@moana.example"})
     channel = Channel.objects.get(name="desk")
     assert mail.outbox[0].to == ["desk@moana.example"]
     link = path_of(next(line for line in mail.outbox[0].body.splitlines() if line.startswith("http")))
