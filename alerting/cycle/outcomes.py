@@ -101,7 +101,9 @@ def after_fault(fault: TransportError, *, attempts_made: int, context: CycleCont
     if fault.kind == ErrorKind.PERMANENT or attempts_made > len(context.ladder):
         return Next(State.FAILED)
     wait = context.ladder[attempts_made - 1] * (0.9 + 0.2 * context.jitter())
-    return Next(State.PENDING, now + timedelta(seconds=wait))
+    # what the other side asks for, but no longer than we would wait at most by ourselves
+    asked = min(fault.retry_after or 0.0, max(context.ladder))
+    return Next(State.PENDING, now + timedelta(seconds=max(wait, asked)))
 
 
 def outcomes_record(outcomes: Sequence[Outcome], *, worker: str) -> Recorded:
