@@ -24,6 +24,7 @@ __all__ = [
     "Claim",
     "claim",
     "message_new",
+    "oldest_due",
     "reap",
     "reap_worker",
     "release",
@@ -36,17 +37,20 @@ RELEASED: dict[str, Any] = {"claim_token": None, "lease_until": None, "claimed_b
 DEATHS_TO_QUARANTINE = 3
 
 # One probe of the index for each lane and organisation; then as many rows of each that has something, in turn.
-_CLAIM = """
-    WITH due AS MATERIALIZED (
-        SELECT lane.name, o.id, first.next_attempt_at
+_HEADS = """
         FROM accounts_organisation o CROSS JOIN unnest(%(lanes)s::text[]) AS lane(name) CROSS JOIN LATERAL (
             SELECT m.next_attempt_at FROM alerting_message m
             WHERE m.lane = lane.name AND m.organisation_id = o.id AND {due} ORDER BY m.next_attempt_at LIMIT 1
         ) first ORDER BY first.next_attempt_at LIMIT %(limit)s
+"""
+_OLDEST = f"SELECT first.next_attempt_at {_HEADS}"
+_CLAIM = f"""
+    WITH due AS MATERIALIZED (
+        SELECT lane.name, o.id, first.next_attempt_at {_HEADS}
     ), taken AS MATERIALIZED (
         SELECT row.id FROM due CROSS JOIN LATERAL (
             SELECT m.id, m.next_attempt_at FROM alerting_message m
-            WHERE m.lane = due.name AND m.organisation_id = due.id AND {due} ORDER BY m.next_attempt_at
+            WHERE m.lane = due.name AND m.organisation_id = due.id AND {{due}} ORDER BY m.next_attempt_at
             LIMIT (SELECT ceil(%(limit)s::numeric / greatest(1, count(*)))::bigint FROM due)
             FOR UPDATE SKIP LOCKED
         ) row ORDER BY row.next_attempt_at LIMIT %(limit)s
@@ -54,7 +58,7 @@ _CLAIM = """
     UPDATE alerting_message
     SET state = 'claimed', claim_token = %(token)s, lease_until = %(lease_until)s, claimed_by = %(worker)s
     FROM taken WHERE alerting_message.id = taken.id RETURNING alerting_message.id
-"""
+"""  # noqa: S608 (all of it our own text)
 _DUE = "m.state = 'pending' AND m.next_attempt_at <= %(now)s AND m.deaths {deaths}"
 # The planner thinks of the average organisation and would sort or read all of the one that has a million rows waiting.
 _BY_INDEX = "SELECT " + ", ".join(
@@ -98,6 +102,18 @@ def claim(
                 break
             taken += found
     return Claim(token, lease_until, tuple(sorted(taken)))
+
+
+def oldest_due(*, lanes: Sequence[str], now: datetime) -> datetime | None:
+    """Since when the message of these lanes that has waited longest could have been claimed."""
+    values: dict[str, Any] = {"lanes": list(lanes), "now": now, "limit": 1}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_BY_INDEX)
+        found = []
+        for deaths in ("= 0", "> 0"):
+            cursor.execute(_OLDEST.format(due=_DUE.format(deaths=deaths)), values)
+            found += [row[0] for row in cursor.fetchall()]
+    return min(found, default=None)
 
 
 def release(token: UUID, messages: Collection[int]) -> int:

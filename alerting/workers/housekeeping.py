@@ -11,21 +11,17 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from alerting.cycle.stale import stale_step, summary_step
-from alerting.cycle.ways_out import kinds_shut
-from alerting.models import Message, State
+from alerting.workers.delays import overdue_step, put_off_step
 from alerting.workers.names import SILENT_AFTER
 from alerting.workers.reaping import reap_step
 from alerting.workers.schedules import schedules_step
 from resilience.heartbeats import heartbeats_check, heartbeats_excuse, heartbeats_forget, instance_name
-from resilience.incidents import incident_clear, incident_report
 from resilience.models import DeploymentRun, WorkerDeath
 from resilience.poster import poster_step
 
 log = structlog.get_logger(__name__)
 
 _BEGAN = timezone.now()  # of this process: parts that never beat get their time to start
-OVERDUE_AFTER = timedelta(minutes=1)
-_OVERDUE = "messages_overdue"
 _CLEAN_EVERY = 3600.0
 _last_clean = [0.0]
 
@@ -38,6 +34,7 @@ def housekeeping_steps() -> list[tuple[str, Callable[..., object]]]:
         ("summaries", summary_step),
         ("heartbeats", heartbeat_step),
         ("overdue", overdue_step),
+        ("put_off", put_off_step),
         ("incident_poster", lambda *, now: poster_step()),
         ("schedules", schedules_step),
         ("cleaning", cleaning_step),
@@ -50,26 +47,6 @@ def heartbeat_step(*, now: datetime) -> None:
     instances = {instance_name(run.part, run.instance): SILENT_AFTER for run in runs}
     heartbeats_check({**settings.EXPECTED_HEARTBEATS, **instances}, now=now, since=_BEGAN)
     heartbeats_excuse(but=instances, now=now)
-
-
-def overdue_step(*, now: datetime) -> float:
-    """A queue that does not move is an incident, even while its workers give signs of life. Returns seconds late."""
-    waiting = Message.objects.filter(state=State.PENDING, next_attempt_at__lte=now).exclude(
-        channel__kind__in=kinds_shut()  # which is an incident of its own
-    )
-    oldest = waiting.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
-    late = timedelta(0) if oldest is None else now - oldest
-    if late <= OVERDUE_AFTER:
-        incident_clear(fingerprint=_OVERDUE, by="housekeeping", now=now)
-    else:
-        incident_report(
-            kind="messages_overdue",
-            summary=f"The oldest message that is due waits for {int(late.total_seconds())} s already.",
-            severity="critical",
-            fingerprint=_OVERDUE,
-            details={"late_seconds": int(late.total_seconds())},
-        )
-    return late.total_seconds()
 
 
 def cleaning_step(*, now: datetime) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from alerting.cycle.ways_out import way_shut
 from alerting.matching import matching_step
-from alerting.models import ErrorKind, Message, State
+from alerting.models import Attempt, ErrorKind, Message, SendCycleRun, State
 from alerting.transports import TransportError
-from alerting.workers.housekeeping import overdue_step
+from alerting.workers.delays import overdue_step, put_off_step
 from alerting.workers.reaping import reap_step
 from resilience import incidents
 from resilience.models import Incident
@@ -62,3 +63,39 @@ def test_a_quarantined_message_is_an_incident(waiting: Message) -> None:
     assert reap_step(now=NOW + timedelta(seconds=1)) == 1
 
     assert kinds() == [("message_quarantined", "open")]
+
+
+def run_at(minute: int, *, sent: int = 0, retried: int = 0) -> None:
+    at = NOW + timedelta(minutes=minute)
+    SendCycleRun.objects.create(cadence="realtime", started_at=at, worker="here:1", sent=sent, retried=retried)
+
+
+def test_a_server_that_puts_everything_off_is_an_incident_until_it_takes_something(waiting: Message) -> None:
+    Attempt.objects.create(
+        message=waiting, claim_token=uuid4(), started_at=NOW, ended_at=NOW, outcome="failed", error_kind="transient",
+        error="The mail server answered DATA with: 451 later",
+    )  # fmt: skip
+    run_at(0, retried=2)
+    put_off_step(now=NOW + timedelta(minutes=1))
+    assert kinds() == []
+
+    run_at(1, retried=1)
+    put_off_step(now=NOW + timedelta(minutes=2))
+    assert kinds() == [("nothing_accepted", "open")]
+    assert "451 later" in Incident.objects.get().summary
+
+    run_at(2, sent=1, retried=5)
+    put_off_step(now=NOW + timedelta(minutes=3))
+    assert kinds() == [("nothing_accepted", "resolved")]
+
+
+def test_one_message_that_is_late_in_spite_of_its_attempts_is_told(waiting: Message) -> None:
+    Message.objects.update(attempts_made=3, next_attempt_at=NOW + timedelta(hours=1))
+
+    assert put_off_step(now=NOW + timedelta(minutes=1)) == 0
+    assert put_off_step(now=NOW + timedelta(minutes=40)) == 1
+    assert kinds() == [("messages_delayed", "open")]
+
+    Message.objects.update(state=State.SENT, sent_at=NOW)
+    put_off_step(now=NOW + timedelta(minutes=41))
+    assert kinds() == [("messages_delayed", "resolved")]
