@@ -25,10 +25,15 @@ class Area:
         for polygon in self.polygons:
             shapely.prepare(polygon)
         self.boxes = [polygon.bounds for polygon in self.polygons]
+        wests, souths, easts, norths = zip(*self.boxes, strict=True)
+        self.west, self.south, self.east, self.north = min(wests), min(souths), max(easts), max(norths)
 
     def contains(self, lon: float, lat: float) -> bool:
         """The boundary is inside, holes are outside."""
-        return any(self._covers(lon + turn, lat) for turn in (0.0, 360.0, -360.0))
+        if not self.south <= lat <= self.north:  # most positions are far from most areas
+            return False
+        turns = (lon, lon + 360.0, lon - 360.0)
+        return any(self._covers(there, lat) for there in turns if self.west <= there <= self.east)
 
     def _covers(self, lon: float, lat: float) -> bool:
         for polygon, (west, south, east, north) in zip(self.polygons, self.boxes, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
@@ -49,6 +51,13 @@ def run_watch(*arguments: str) -> tuple[int, str]:
     process = start_watch(*arguments)
     output, _ = process.communicate(timeout=90)
     return process.returncode, output
+
+
+def watch_here(*arguments: str) -> str:
+    """The same command in this process, which spares the start: for what it writes, not for how it ends."""
+    said = io.StringIO()
+    call_command("watch", *arguments, stdout=said)
+    return said.getvalue()
 
 
 def terminate(process: subprocess.Popen[str]) -> tuple[int, str]:

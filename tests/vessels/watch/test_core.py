@@ -127,7 +127,7 @@ def test_crossings_at_the_very_same_time_have_keys_of_their_own():
     assert len({(e.kind, e.position_key) for e in events}) == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), size=st.integers(1, 120))
 def test_events_do_not_depend_on_the_size_of_batches(seed: int, size: int):
     rows = random_rows(seed)

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from tests.vessels.feeds.writing import at, position, write
-from tests.vessels.watch.commands import box, exported, run_watch, start_watch, terminate, use_area
+from tests.vessels.watch.commands import box, exported, run_watch, start_watch, terminate, use_area, watch_here
 from vessels.models import BoundedSource, Event, Feed, Membership, Position, Scope, VesselState
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,12 +69,12 @@ def test_a_run_killed_again_and_again_tells_the_same_events_as_an_undisturbed_on
 
 
 def test_a_finished_source_is_skipped_and_again_tells_only_what_is_new(source: str):
-    run_watch(source, "--once")
+    watch_here(source, "--once")
     before, positions, messages = exported(), Position.objects.count(), Feed.objects.get().messages
 
-    _, skipped = run_watch(source, "--once")
+    skipped = watch_here(source, "--once")
     use_area("another", box(0.2, 0.2, 0.8, 0.8))
-    _, again = run_watch(source, "--once", "--again")
+    again = watch_here(source, "--once", "--again")
 
     assert "finished at" in skipped
     assert set(before) < set(exported())
@@ -85,7 +85,7 @@ def test_a_finished_source_is_skipped_and_again_tells_only_what_is_new(source: s
 
 
 def test_a_finished_run_leaves_its_vessels_to_the_live_scope(source: str):
-    run_watch(source, "--once")
+    watch_here(source, "--once")
 
     assert set(Scope.objects.values_list("key", flat=True)) == {"live", "files"}
     assert VesselState.objects.count() == len(set(Position.objects.values_list("mmsi", flat=True)))
@@ -103,7 +103,7 @@ def test_the_next_file_goes_on_where_the_first_one_ended(tmp_path: Path):
     earlier.write_text(f"{HEADER}\n219000001,2024-02-28T00:00:00,0.4,0.4,,,,,,,,,,,,\n")
 
     for path in (first, second, earlier):
-        assert run_watch(f"csv+file:{path}", "--once")[0] == 0
+        watch_here(f"csv+file:{path}", "--once")
 
     assert list(Event.objects.order_by("occurred_at").values_list("kind", "occurred_at__day")) == [
         ("appeared", 28),
@@ -121,7 +121,7 @@ def test_files_repeat_each_other_across_the_cut_between_them(tmp_path: Path):
     write(tmp_path, at(125, position(**inside)), at(140, position(**outside)), name="third.nmea")
 
     for name in ("first", "second", "third"):
-        assert run_watch(f"nmea+file:{tmp_path / name}.nmea", "--once")[0] == 0
+        watch_here(f"nmea+file:{tmp_path / name}.nmea", "--once")
 
     times = Position.objects.order_by("id").values_list("time", flat=True)
     assert [time.minute * 60 + time.second for time in times] == [0, 61, 125, 140]
