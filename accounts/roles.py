@@ -33,6 +33,7 @@ _MANAGER: dict[str, frozenset[str]] = {
     "alerting.notification": frozenset({"view", "change"}),
     "alerting.message": frozenset({"view", "change"}),
     "alerting.attempt": _READ,
+    "alerting.bouncereport": _READ,
     "alerting.death": _READ,
     "alerting.digest": _READ,
     "alerting.operatoraction": _READ,

@@ -27,6 +27,7 @@ from config.values import (
     MailSender,
     Networks,
     Number,
+    ReturnBox,
     Secret,
     SecretKey,
     SentryAddress,
@@ -82,6 +83,12 @@ class Environment(BaseSettings):
         0, ge=0, le=10_000, description="Mails a second at most, of one sending process; 0: no limit."
     )
     mail_from: MailSender = Field("Watchkeeper <watchkeeper@localhost>", description="Sender of every mail.")
+
+    bounce_address: ReturnBox = Field(
+        "",
+        description="Where mails that come back go, such as `bounces@watch.example`; each mail has an address of its "
+        "own there, after a plus. Unset: they go to `MAIL_FROM`.",
+    )
 
     slack_webhook_url: WebSecret = Field(None, description="Incoming webhook for incidents.")
     slack_bot_token: Secret = Field(None, description="Bot token; needs `SLACK_CHANNEL`.")

@@ -213,6 +213,7 @@ SLACK_CONNECTIONS, SLACK_PER_SECOND = ENV.slack_connections, ENV.slack_per_secon
 WEBHOOK_CONNECTIONS, WEBHOOK_PER_SECOND = ENV.webhook_connections, ENV.webhook_per_second
 WEBHOOK_ALLOWED_NETWORKS = ENV.webhook_allowed_networks
 MAIL_FROM = DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENV.mail_from
+BOUNCE_ADDRESS = ENV.bounce_address
 # Django's own mails (invitations, password reset) leave through the same server.
 EMAIL_HOST, EMAIL_PORT, EMAIL_TIMEOUT = SMTP_HOST, SMTP_PORT, SMTP_TIMEOUT
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = SMTP_USER, SMTP_PASSWORD

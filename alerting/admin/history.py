@@ -47,6 +47,30 @@ def attempts_table(message: Message | None) -> str:
     )
 
 
+def bounces_table(message: Message | None) -> str:
+    """What servers said later of a message that they had accepted, oldest first."""
+    reports = [] if message is None else list(message.bounce_reports.order_by("received_at"))
+    if not reports:
+        return "none"
+    return format_html(
+        '<ol class="attempts">{}</ol>',
+        format_html_join(
+            "",
+            "<li><strong>{}</strong> {} {} {}<pre>{}</pre></li>",
+            (
+                (
+                    shown_time(report.received_at),
+                    report.action,
+                    report.status,
+                    f"by {report.by}" if report.by else "",
+                    report.said or "no reason was given",
+                )
+                for report in reports
+            ),
+        ),
+    )
+
+
 def deaths_table(message: Message | None) -> str:
     """The claims on a message that ended with the death of their worker, oldest first."""
     deaths = [] if message is None else list(message.death_records.order_by("noticed_at"))

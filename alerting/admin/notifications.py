@@ -15,8 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.admin_scope import ReadOnlyAdmin, ReadOnlyInline, ScopedFilter
-from alerting.admin.history import attempts_table, deaths_table, folded, shown_time
-from alerting.models import Attempt, Death, Message, Notification, OperatorAction, State
+from alerting.admin.history import attempts_table, bounces_table, deaths_table, folded, shown_time
+from alerting.models import Attempt, BounceReport, Death, Message, Notification, OperatorAction, State
 from alerting.operations import OperationRefused, notification_cancel, notification_mark_handled, notification_retry
 
 STATES_SHOWN = [State.FAILED, State.STALE, State.QUARANTINED, State.PENDING, State.SENT, State.CANCELLED]
@@ -48,6 +48,12 @@ class DeathInline(ReadOnlyInline):
     model = Death
     fields = ["noticed_at", "worker", "cause", "alone"]
     verbose_name_plural = "deaths of workers that had it in hand"
+
+
+class BounceReportInline(ReadOnlyInline):
+    model = BounceReport
+    fields = ["received_at", "source", "action", "status", "said", "recipient", "by"]
+    verbose_name_plural = "reports that it came back, or is put off"
 
 
 class AttemptInline(ReadOnlyInline):
@@ -91,7 +97,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         ("Duty", {"fields": ["subscription", "channel", "event", "rule_version", "cadence"]}),
         ("Times", {"fields": ["occurred", "detected", "created_at", "due_at", "next_attempt", "sent_at"]}),
         ("Message as sent", {"fields": ["subject", "text"]}),
-        ("Attempts", {"fields": ["attempt_history", "death_history"]}),
+        ("Attempts", {"fields": ["attempt_history", "bounce_history", "death_history"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -181,6 +187,10 @@ class NotificationAdmin(ReadOnlyAdmin):
     def attempt_history(self, row: Notification) -> str:
         return attempts_table(row.message)
 
+    @admin.display(description="came back later")
+    def bounce_history(self, row: Notification) -> str:
+        return bounces_table(row.message)
+
     @admin.display(description="deaths of workers")
     def death_history(self, row: Notification) -> str:
         return deaths_table(row.message)
@@ -232,5 +242,5 @@ class MessageAdmin(ReadOnlyAdmin):
     list_filter = ["state", "kind", "error_kind", ("organisation", ScopedFilter)]
     search_fields = ["user__email", "subject", "message_id"]
     list_select_related = ["user", "channel__user"]
-    inlines = [AttemptInline, DeathInline]
+    inlines = [AttemptInline, BounceReportInline, DeathInline]
     exclude = ["html"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from accounts.models import ChannelKind
 from alerting import links
+from alerting.bounces.addresses import return_address
 from alerting.cycle.context import CycleContext
 from alerting.cycle.facts import alert_of, reader_of, sending_of, unsubscribe_link
 from alerting.cycle.for_programs import for_programs
@@ -67,6 +69,7 @@ def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
         html=message.html,
         unsubscribe_url=unsubscribe_link(checked, user),
         at=now,
+        return_path=return_address(message.pk) if channel.kind == ChannelKind.EMAIL else "",
         **for_programs(checked, found, now=now),
     )
     return Written(checked, outgoing, fresh)

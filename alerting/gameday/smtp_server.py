@@ -31,6 +31,7 @@ class Mail:
     to: list[str]
     raw: bytes
     at: float
+    sender: str = ""  # of the envelope
 
     @property
     def parsed(self) -> EmailMessage:
@@ -197,7 +198,7 @@ class _Handler:
         if answer := _next(ours.data_answers, address):
             return answer
         content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
-        ours.mails.append(Mail(list(envelope.rcpt_tos), content, time.monotonic()))
+        ours.mails.append(Mail(list(envelope.rcpt_tos), content, time.monotonic(), envelope.mail_from or ""))
         if ours.drop_after_data[address] > 0:
             ours.drop_after_data[address] -= 1
             server.cut()

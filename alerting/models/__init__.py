@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alerting.models.bounce import BounceReport
 from alerting.models.message import (
     BARE_KINDS,
     DIGEST_KINDS,
@@ -32,6 +33,7 @@ __all__ = [
     "AlertRule",
     "AlertRuleVersion",
     "Attempt",
+    "BounceReport",
     "Cadence",
     "Death",
     "Digest",

@@ -41,7 +41,7 @@ class ChannelForm(forms.Form):
     address = forms.CharField(
         max_length=2000,
         label="Address",
-        help_text="The e-mail address, or the URL of Slack’s incoming webhook or of your own.",
+        help_text="The e-mail address, or the URL to post to: Slack’s incoming webhook, or your own.",
         widget=forms.TextInput(attrs={"autocomplete": "email", "autocapitalize": "none", "spellcheck": "false"}),
     )
 

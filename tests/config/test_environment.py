@@ -48,6 +48,8 @@ WRONG = [
     ("MAIL_FROM", "a@one.example, b@two.example", "must be one address"),
     ("MAIL_FROM", "Kahu, Ltd <a@one.example>", "stands in quotes"),
     ("MAIL_FROM", "Watchkeeper <a@one.example", "must be one address"),
+    ("BOUNCE_ADDRESS", "Bounces <b@watch.example>", "one address"),
+    ("BOUNCE_ADDRESS", "b+x@watch.example", "no +"),
     ("SLACK_WEBHOOK_URL", "hooks.slack.example/hunter2", "begins with https:// or http://"),
     ("SLACK_WEBHOOK_URL", "https://", "begins with https:// or http://"),
     ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.1/8", "is no network"),

@@ -87,7 +87,7 @@ class EmailTransport:
         with self._watchdog.until(deadline):
             session = self._connected()
             try:
-                return self._hand_over(session, sender.addr_spec, recipient, mail, handover)
+                return self._hand_over(session, outgoing.return_path or sender.addr_spec, recipient, mail, handover)
             except TransportError:
                 self._reset()
                 raise
