@@ -27,13 +27,14 @@ from django.db import connection
 from alerting.gameday.processes import bound_to_parent
 from alerting.gameday.slack_server import SlackServer
 from alerting.gameday.smtp_server import SmtpServer
-from alerting.gameday.verdict import Promise, Verdict
+from alerting.gameday.verdict import Verdict
 
 if TYPE_CHECKING:  # these need settings, which are read only when the servers are there
     from alerting.gameday.drill import Drill
     from alerting.gameday.stage import Stage
 
 VERDICT, PAGES, DATA = "verdict.json", "pages.txt", "data_directory.txt"
+PATIENCE = "GAMEDAY_PATIENCE"  # seconds, for who expects a drill to fail
 OPERATOR = "operator@gameday.example"
 
 
@@ -49,7 +50,8 @@ def main(name: str, folder: Path, port: int) -> None:
 
     if DRILLS[name].own_server:
         _prepare_server(folder)
-    stage = Stage(smtp=smtp, slack=slack, folder=folder)
+    patience = float(os.environ.get(PATIENCE, "inf"))
+    stage = Stage(smtp=smtp, slack=slack, folder=folder, patience=patience)
     try:
         if port:
             _serve_pages(stage, port, folder)
@@ -106,16 +108,15 @@ def _play(chosen: Drill, stage: Stage) -> Verdict:
     verdict = Verdict(drill=chosen.name, broke=chosen.broke, promises=stage.promises)
     try:
         chosen.play(stage)
-        tally = stage.closing()
     except CannotBePlayed as fault:
         verdict.skipped = str(fault)
         return verdict
     except Exception as fault:  # whatever a drill meets is its result
         traceback.print_exc()
-        verdict.promises.append(Promise("the drill runs to its end", False, f"{type(fault).__name__}: {fault}"))
-    else:
-        verdict.others, verdict.others_delivered = tally.others, tally.others_delivered
-        verdict.lost, verdict.repeated = len(tally.lost), tally.repeated
+        stage.promise("the drill runs to its end", False, f"{type(fault).__name__}: {fault}")
+    tally = stage.closing()
+    verdict.others, verdict.others_delivered = tally.others, tally.others_delivered
+    verdict.lost, verdict.repeated = len(tally.lost), tally.repeated
     verdict.slack_seconds, verdict.seconds = stage.slack_seconds, time.monotonic() - began
     return verdict
 

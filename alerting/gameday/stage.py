@@ -5,6 +5,7 @@ A drill runs in a process of its own whose settings point at the throw-away data
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Collection
@@ -41,10 +42,12 @@ NAMES = ("ana", "ben", "caro", "dan", "eva", "fay", "gus", "hana", "ivo", "joe")
 class Stage:
     """One drill's world. `promise` notes what held; whatever a drill raises is a broken promise too."""
 
-    def __init__(self, *, smtp: SmtpServer, slack: SlackServer, folder: Path) -> None:
+    def __init__(self, *, smtp: SmtpServer, slack: SlackServer, folder: Path, patience: float = math.inf) -> None:
+        """`patience`: no wait is longer, in seconds; for drills that are meant to fail."""
         self.smtp = smtp
         self.slack = slack
         self.folder = folder
+        self._patience = patience
         self.promises: list[Promise] = []
         self.victims: set[int] = set()  # users whom the outage hits
         self.may_repeat = 0
@@ -159,7 +162,7 @@ class Stage:
                 connection.close()
                 return False
 
-        return wait_until(asked, seconds, meanwhile=self._look_after)
+        return wait_until(asked, min(seconds, self._patience), meanwhile=self._look_after)
 
     def _look_after(self) -> None:
         for worker in self.workers:

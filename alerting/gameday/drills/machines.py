@@ -87,7 +87,7 @@ def clock_jumps(stage: Stage) -> None:
     readers = stage.readers(4)
     stage.may_repeat = CONNECTIONS
     stage.smtp.delay = 0.1
-    stage.alerts(25, readers)
+    stage.alerts(15, readers)
 
     first = threading.Thread(target=_cycle_of_another, args=(stage,), daemon=True)
     first.start()

@@ -27,7 +27,7 @@ def down(stage: Stage) -> None:
 
     stage.strike()
     stage.smtp.stop()
-    stage.cycles(30, apart=_HALF_AN_HOUR / 30)
+    stage.cycles(15, apart=_HALF_AN_HOUR / 15)
     stage.nothing_burnt()
     stage.slack_hears("transport_paused", "breaker_opened")
     posts = len(stage.slack.texts)

@@ -77,24 +77,28 @@ def killed(stage: Stage) -> None:
     "worker-out-of-memory", broke="a message takes more memory than a worker has", processes=True, environment=_QUICK
 )
 def out_of_memory(stage: Stage) -> None:
-    """The kernel kills the worker; Slack hears of it; all others are sent, and the message that does it is set aside
-    with its reason after it has killed three times alone."""
+    """The kernel kills the worker; Slack hears of it and of the cause; all others are sent, and the message that does
+    it stays on record with its deaths and a next time."""
     readers = stage.readers(3)
-    stage.may_repeat = 4 * CONNECTIONS
+    stage.may_repeat = 2 * CONNECTIONS
     heavy = readers[0]
     stage.victims = {heavy.user.pk}
-    stage.alerts(1, [heavy, *readers[1:]])
+    stage.alerts(1, readers)
     words = "an alert that has grown beyond all bounds. " * 25 * 2**17  # 140 MB; MIME needs several copies
     Message.objects.filter(user=heavy.user).update(subject="Heavy", text=words, html="<p>Heavy</p>")
 
-    with limited_memory(420 * 2**20) as enter:
+    with limited_memory(420 * 2**20) as memory:
         stage.strike()
         stage.worker("housekeeping", ready=False)
-        stage.worker(enter=enter, ready=False)
+        worker = stage.worker(enter=memory.enter, ready=False)
         stage.slack_hears(*DIED)
-        _set_aside(stage, heavy.user)
-        for worker in stage.workers:
-            worker.stop()
+        stage.promise("the kernel killed it for its memory", memory.kills() > 0, memory.kills())
+        stage.promise("all others are sent", stage.wait(stage.all_sent, 60), _states())
+        told = [text for text in stage.slack.texts if "memory" in text.lower()]
+        stage.promise("Slack hears the cause", told, stage.slack.texts[:2])
+        deaths = Message.objects.get(user=heavy.user).death_records.count()
+        stage.promise("its deaths are on record", deaths > 0, deaths)
+        worker.stop()
 
 
 @drill("sigterm-mid-send", broke="SIGTERM to a deployment in the middle of sending", processes=True, environment=_QUICK)
