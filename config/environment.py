@@ -24,9 +24,11 @@ from config.values import (
     Host,
     Hosts,
     InstallationName,
+    MailProvider,
     MailSender,
     Networks,
     Number,
+    ProviderOptions,
     ReturnBox,
     Secret,
     SecretKey,
@@ -88,6 +90,15 @@ class Environment(BaseSettings):
         "",
         description="Where mails that come back go, such as `bounces@watch.example`; each mail has an address of its "
         "own there, after a plus. Unset: they go to `MAIL_FROM`.",
+    )
+
+    anymail_provider: MailProvider = Field(
+        "",
+        description="Mails leave by this provider's API instead of SMTP; needs the package `django-anymail` and "
+        "`ANYMAIL_OPTIONS`.",
+    )
+    anymail_options: ProviderOptions = Field(
+        None, description="The provider's keys, named as in Anymail's documentation, and `WEBHOOK_SECRET`."
     )
 
     slack_webhook_url: WebSecret = Field(None, description="Incoming webhook for incidents.")
@@ -202,6 +213,8 @@ class Environment(BaseSettings):
             )
         if bool(self.slack_bot_token) != bool(self.slack_channel):
             yield "SLACK_BOT_TOKEN and SLACK_CHANNEL go together: set both, or neither"
+        if bool(self.anymail_provider) != bool(self.anymail_options):
+            yield "ANYMAIL_PROVIDER and ANYMAIL_OPTIONS go together: set both, or neither"
         if bool(self.smtp_user) != bool(self.smtp_password.get_secret_value()):
             yield "SMTP_USER and SMTP_PASSWORD go together: set both, or neither"
 

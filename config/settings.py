@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import socket
 from datetime import timedelta
@@ -218,6 +219,11 @@ BOUNCE_ADDRESS = ENV.bounce_address
 EMAIL_HOST, EMAIL_PORT, EMAIL_TIMEOUT = SMTP_HOST, SMTP_PORT, SMTP_TIMEOUT
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = SMTP_USER, SMTP_PASSWORD
 EMAIL_USE_TLS, EMAIL_USE_SSL = SMTP_TLS == "starttls", SMTP_TLS == "implicit"
+ANYMAIL_PROVIDER = ENV.anymail_provider
+ANYMAIL: dict[str, Any] = json.loads(ENV.anymail_options.get_secret_value()) if ENV.anymail_options else {}
+if ANYMAIL_PROVIDER:
+    INSTALLED_APPS.append("anymail")  # its signals and its webhooks
+    EMAIL_BACKEND = f"anymail.backends.{ANYMAIL_PROVIDER}.EmailBackend"
 
 SLACK_WEBHOOK_URL = ENV.slack_webhook_url.get_secret_value() if ENV.slack_webhook_url else ""
 SLACK_BOT_TOKEN = ENV.slack_bot_token.get_secret_value() if ENV.slack_bot_token else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
@@ -12,3 +13,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("resilience.urls")),
     path("", include("django_prometheus.urls")),
 ]
+if settings.ANYMAIL_PROVIDER:
+    urlpatterns.append(path("anymail/", include("anymail.urls")))

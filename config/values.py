@@ -7,11 +7,13 @@ never repeats the text: it may hold a password.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import getaddresses
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
@@ -129,6 +131,30 @@ def mail_sender(value: str) -> str:
     return value
 
 
+def mail_provider(value: str) -> str:
+    """A provider that the installed django-anymail knows; "" for none."""
+    if not value:
+        return value
+    try:
+        known = value.isidentifier() and find_spec(f"anymail.backends.{value}") is not None
+    except ModuleNotFoundError:
+        raise ValueError("needs the package django-anymail: pip install django-anymail") from None
+    if not known:
+        raise ValueError("must be a provider as django-anymail names it, such as postmark or amazon_ses")
+    return value
+
+
+def provider_options(value: str) -> str:
+    """A JSON object of texts. Without the webhook's secret anybody could tell us of bounces."""
+    try:
+        options = json.loads(value)
+    except ValueError:
+        options = None
+    if not isinstance(options, dict) or ":" not in str(options.get("WEBHOOK_SECRET", "")):
+        raise ValueError('must be JSON such as {"POSTMARK_SERVER_TOKEN": "…", "WEBHOOK_SECRET": "user:password"}')
+    return value
+
+
 def sentry_address(value: str) -> str:
     try:
         Dsn(value)
@@ -214,5 +240,7 @@ Folder = Annotated[Path | None, AfterValidator(given(folder)), Allowed("a folder
 Secret = SecretStr | None
 SecretKey = Annotated[Secret, AfterValidator(given(hidden(secret_key))), Allowed("32 characters or more")]
 WebSecret = Annotated[Secret, AfterValidator(given(hidden(web_address))), Allowed("`http://…` or `https://…`")]
+MailProvider = Annotated[str, AfterValidator(mail_provider), Allowed("a provider of django-anymail: `postmark`, …")]
+ProviderOptions = Annotated[Secret, AfterValidator(given(hidden(provider_options))), Allowed("a JSON object")]
 SentryAddress = Annotated[Secret, AfterValidator(given(hidden(sentry_address))), Allowed("a DSN of Sentry")]
 DatabaseAddress = Annotated[str | None, AfterValidator(given(database_address)), Allowed("`postgresql://…`")]

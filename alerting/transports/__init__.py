@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.conf import settings
+
 from accounts.models import ChannelKind
 from alerting.models import ErrorKind
 from alerting.transports.addresses import Guard
@@ -47,6 +49,10 @@ def guard_for(kind: str) -> Guard | None:
 
 def transport_for(kind: str) -> Transport:
     """A fresh transport for one send cycle."""
+    if kind == ChannelKind.EMAIL and settings.ANYMAIL_PROVIDER:
+        from alerting.transports.anymail import anymail_of_settings  # an optional dependency
+
+        return anymail_of_settings()
     if kind == ChannelKind.EMAIL:
         return EmailTransport(smtp_settings())
     if kind == ChannelKind.SLACK:

@@ -50,6 +50,10 @@ WRONG = [
     ("MAIL_FROM", "Watchkeeper <a@one.example", "must be one address"),
     ("BOUNCE_ADDRESS", "Bounces <b@watch.example>", "one address"),
     ("BOUNCE_ADDRESS", "b+x@watch.example", "no +"),
+    ("ANYMAIL_PROVIDER", "pigeon", "such as postmark"),
+    ("ANYMAIL_PROVIDER", "../x", "such as postmark"),
+    ("ANYMAIL_OPTIONS", "{}", "must be JSON such as"),
+    ("ANYMAIL_OPTIONS", "hunter2", "must be JSON such as"),
     ("SLACK_WEBHOOK_URL", "hooks.slack.example/hunter2", "begins with https:// or http://"),
     ("SLACK_WEBHOOK_URL", "https://", "begins with https:// or http://"),
     ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.1/8", "is no network"),
@@ -126,6 +130,7 @@ def test_a_right_value_is_taken(name: str, value: str, monkeypatch: pytest.Monke
 
 
 PAIRS = [
+    ({"ANYMAIL_PROVIDER": "postmark"}, "ANYMAIL_PROVIDER and ANYMAIL_OPTIONS go together"),
     ({"SLACK_BOT_TOKEN": "xoxb-hunter2"}, "SLACK_BOT_TOKEN and SLACK_CHANNEL go together"),
     ({"SLACK_CHANNEL": "#operations"}, "SLACK_BOT_TOKEN and SLACK_CHANNEL go together"),
     ({"SMTP_USER": "watchkeeper"}, "SMTP_USER and SMTP_PASSWORD go together"),
@@ -163,7 +168,7 @@ def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         read_environment()
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL", "SLACK_WEBHOOK_URL", "SENTRY_DSN"])
+@pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL", "SLACK_WEBHOOK_URL", "SENTRY_DSN", "ANYMAIL_OPTIONS"])
 def test_a_wrong_secret_is_not_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "hunter2")
 

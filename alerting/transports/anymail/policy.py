@@ -1,0 +1,81 @@
+"""What a provider's fault asks for: one pure function."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import requests
+from anymail.exceptions import (
+    AnymailAPIError,
+    AnymailConfigurationError,
+    AnymailInvalidAddress,
+    AnymailRecipientsRefused,
+    AnymailSerializationError,
+    AnymailUnsupportedFeature,
+)
+
+from alerting.models import ErrorKind
+from alerting.transports.contract import TransportError
+from alerting.transports.posting import retry_after
+
+_KEYS_OR_BILLS = (401, 402, 403)
+_NOT_REACHED = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
+
+
+def judge(fault: Exception) -> TransportError:
+    """The fault, typed; what is none of the provider's is ours and passes through."""
+    if isinstance(fault, AnymailConfigurationError | AnymailUnsupportedFeature | AnymailSerializationError):
+        return _typed("The mail provider's settings are wrong", fault, ErrorKind.CONFIGURATION, whole_kind=True)
+    if isinstance(fault, AnymailRecipientsRefused | AnymailInvalidAddress):
+        return _typed("The mail provider refused the address", fault, ErrorKind.PERMANENT, bounced=_invalid(fault))
+    if not isinstance(fault, AnymailAPIError):
+        raise fault
+    if fault.status_code is None:
+        return _unanswered(fault)
+    return _answered(fault, fault.status_code)
+
+
+def _answered(fault: AnymailAPIError, status: int) -> TransportError:
+    if status in _KEYS_OR_BILLS:
+        return _typed("The mail provider does not take our key", fault, ErrorKind.CONFIGURATION, whole_kind=True)
+    if status in (408, 429) or status >= 500:
+        wait = retry_after(fault.response.headers.get("Retry-After", ""), now=datetime.now(UTC))
+        return _typed(
+            "The mail provider wants to be left alone", fault, ErrorKind.TRANSIENT, whole_kind=True, retry_after=wait
+        )
+    return _typed("The mail provider refused the mail", fault, ErrorKind.PERMANENT)
+
+
+def _unanswered(fault: AnymailAPIError) -> TransportError:
+    """Only a connection that never came about is known to have carried nothing."""
+    if isinstance(fault, _NOT_REACHED) or "NewConnectionError" in repr(fault.__cause__):
+        return _typed("The mail provider cannot be reached", fault, ErrorKind.TRANSIENT, whole_kind=True)
+    return _typed(
+        "The mail provider did not answer: it may have taken the mail", fault, ErrorKind.TRANSIENT, unknown=True
+    )
+
+
+def _invalid(fault: Exception) -> bool:
+    status = getattr(getattr(fault, "email_message", None), "anymail_status", None)
+    return isinstance(fault, AnymailInvalidAddress) or "invalid" in (getattr(status, "status", None) or ())
+
+
+def _typed(
+    said: str,
+    fault: Exception,
+    kind: ErrorKind,
+    *,
+    whole_kind: bool = False,
+    bounced: bool = False,
+    unknown: bool = False,
+    retry_after: float | None = None,
+) -> TransportError:
+    return TransportError(
+        f"{said}.",
+        kind=kind,
+        answer=str(fault)[:2000],
+        whole_kind=whole_kind,
+        bounced=bounced,
+        unknown=unknown,
+        retry_after=retry_after,
+    )
