@@ -12,10 +12,10 @@ from django.utils import timezone
 from alerting.bounces.recording import bounce_record
 from alerting.bounces.reports import Report
 from alerting.models import Message
+from alerting.transports.anymail import MESSAGE
 
 log = structlog.get_logger(__name__)
 
-MESSAGE = "watchkeeper_message"  # the name that the transport gives to our reference
 # Anymail's event types; a mail that arrived needs no row of its own.
 _ACTIONS = {
     "bounced": "failed",
