@@ -81,8 +81,8 @@ def test_a_subscription_is_turned_on_and_made_weekly(browser: Browser, live_serv
     page.locator(".errorlist", has_text="Choose at least one channel").wait_for()
     page.get_by_role("checkbox", name="mail").check()
     page.locator(".saved").wait_for()
-    page.get_by_label("How soon").select_option("weekly")
-    page.get_by_label("On", exact=True).wait_for()
+    page.get_by_label("How soon").first.select_option("weekly")  # the second is for one way more
+    page.get_by_label("On", exact=True).first.wait_for()
     page.locator(".subscription-next", has_text="08:00 NZ").wait_for()
 
     assert Subscription.objects.get().cadence == "weekly"
