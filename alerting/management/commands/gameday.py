@@ -50,7 +50,8 @@ class Command(BaseCommand):
             raise CommandError(f"No game day: {fault}.") from fault
         except KeyboardInterrupt:
             raise CommandError("Stopped; the databases and processes are gone.") from None
-        self._tell(verdicts)
+        if not watch:  # who watched has seen it
+            self._tell(verdicts)
         sys.exit(0 if all(one.kept for one in verdicts) else 1)
 
     def _list(self) -> None:
