@@ -117,7 +117,7 @@ class EmailTransport:
         except TransportError:
             self._drop()
             raise
-        except (smtplib.SMTPException, OSError) as fault:
+        except (smtplib.SMTPException, OSError, UnicodeError) as fault:
             self._drop()
             raise _no_connection(fault, self._to, deadline_passed=self._late()) from fault
         return session
@@ -228,9 +228,16 @@ def _no_connection(fault: Exception, to: SmtpSettings, *, deadline_passed: bool)
         return _refused(Stage.AUTH, fault.smtp_code, fault.smtp_error)
     if isinstance(fault, smtplib.SMTPResponseException):
         return _refused(Stage.HELLO, fault.smtp_code, fault.smtp_error)
-    wrong_settings = isinstance(
-        fault, (ssl.SSLCertVerificationError, ssl.SSLError, socket.gaierror, smtplib.SMTPNotSupportedError)
-    ) and not isinstance(fault, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
-    kind = ErrorKind.CONFIGURATION if wrong_settings else ErrorKind.TRANSIENT
+    kind = ErrorKind.CONFIGURATION if _settings_are_wrong(fault) else ErrorKind.TRANSIENT
     doing = "did not answer in time" if deadline_passed or isinstance(fault, TimeoutError) else "cannot be reached"
     return TransportError(f"{where} {doing}.".capitalize(), kind=kind, answer=said, whole_kind=True)
+
+
+def _settings_are_wrong(fault: Exception) -> bool:
+    """Whether somebody has to mend something before a connection can be made; all else passes by itself."""
+    if isinstance(fault, socket.gaierror):
+        return fault.errno != socket.EAI_AGAIN  # DNS itself is out of reach for now
+    if isinstance(fault, ssl.SSLError):
+        return not isinstance(fault, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    # smtplib: no sign-in, or none by a way that it knows; a password that cannot be said in ASCII
+    return isinstance(fault, (smtplib.SMTPNotSupportedError, UnicodeError)) or type(fault) is smtplib.SMTPException

@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
+from email.errors import HeaderParseError
 from email.header import Header
 from email.headerregistry import Address
 from email.utils import format_datetime, formataddr, parseaddr
@@ -24,6 +25,7 @@ _PLAIN_ADDRESS = re.compile(
 )
 # What needs no encoding in a header, and a body that any server takes as it is (RFC 5322, section 2.1.1).
 _PLAIN_SUBJECT = re.compile(r"[ -~]{0,69}")
+_LONGEST_LINE = 998
 _PLAIN_BODY = re.compile(rb"(?:[\t -~]{0,998}\r\n)*[\t -~]{0,998}")
 
 
@@ -40,14 +42,17 @@ def sender_address(mail_from: str) -> Address:
 
 
 def recipient_address(address: str) -> str:
-    """One plain address. Raises `TransportError`: what is not one can never arrive."""
+    """One plain address, its host in ASCII. Raises `TransportError`: what is not one can never arrive."""
     stripped = address.strip()
     if _PLAIN_ADDRESS.fullmatch(stripped):
         return stripped
     try:
         # a control character, which could end the header, is refused rather than cleaned away
-        return Address(addr_spec=_CONTROL.sub("\n", stripped)).addr_spec
-    except (ValueError, IndexError) as fault:
+        parsed = Address(addr_spec=_CONTROL.sub("\n", stripped))
+        # a host's name of other letters goes over the wire as IDNA writes it: xn--bcher-kva for bücher (RFC 3490)
+        domain = parsed.domain if parsed.domain.isascii() else parsed.domain.encode("idna").decode()
+        return Address(username=parsed.username, domain=domain).addr_spec
+    except (ValueError, IndexError, HeaderParseError) as fault:
         raise TransportError(
             f"{address!r} is not an e-mail address.", kind=ErrorKind.PERMANENT, bounced=True
         ) from fault
@@ -83,10 +88,10 @@ def _headers(outgoing: Outgoing, message_id: str, sender: Address) -> bytes:
         f"Message-ID: <{message_id}>",
         "Auto-Submitted: auto-generated",  # RFC 3834: no out-of-office answers, please
     ]
-    if outgoing.unsubscribe_url:
+    unsubscribe = f"List-Unsubscribe: <{one_line(outgoing.unsubscribe_url)}>"
+    if outgoing.unsubscribe_url and len(unsubscribe) <= _LONGEST_LINE:
         # RFC 8058: one click, by POST, without a sign-in
-        lines.append(f"List-Unsubscribe: <{one_line(outgoing.unsubscribe_url)}>")
-        lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
+        lines += [unsubscribe, "List-Unsubscribe-Post: List-Unsubscribe=One-Click"]
     lines.append("MIME-Version: 1.0\r\n")
     return "\r\n".join(lines).encode("ascii", errors="replace")
 

@@ -80,13 +80,37 @@ def test_no_text_can_add_a_header(field: str, end: str) -> None:
     assert not any(line.lower().startswith(b"bcc") for line in head.replace(b"\r", b"\n").split(b"\n"))
 
 
-@pytest.mark.parametrize("address", ["a@b.c\nBcc: x@y.z", "", "nobody", "a@b.c, d@e.f", "a b@c.d", "ä@b.c"])
+@pytest.mark.parametrize("address", ["a@b.c\nBcc: x@y.z", "", "nobody", "a@b.c, d@e.f", "a b@c.d", "ä@b.c", "a@b."])
 def test_what_is_not_one_address_is_refused_for_good(address: str, server: SmtpServer) -> None:
     with pytest.raises(TransportError) as caught:
         mailer(server).send(outgoing(address=address), deadline=soon())
 
     assert caught.value.kind == ErrorKind.PERMANENT
     assert not server.mails
+
+
+def test_a_host_of_other_letters_is_written_as_dns_knows_it(server: SmtpServer) -> None:
+    mailer(server).send(outgoing(address="ana@bücher.example"), deadline=soon())
+
+    assert server.mails[0].to == ["ana@xn--bcher-kva.example"]
+    assert server.mails[0].parsed["To"] == "ana@xn--bcher-kva.example"
+
+
+def test_the_way_out_stands_in_headers_that_mail_programs_know(server: SmtpServer) -> None:
+    mailer(server).send(outgoing(), deadline=soon())
+
+    mail = server.mails[0].parsed
+    assert mail["List-Unsubscribe"] == "<https://watch.example/unsubscribe/x/>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+@pytest.mark.parametrize("url", ["", "https://watch.example/unsubscribe/" + "x" * 1000])
+def test_there_is_no_half_of_a_way_out(url: str, server: SmtpServer) -> None:
+    """A line longer than RFC 5322 allows would be broken somewhere on its way; the text has the link in any case."""
+    mailer(server).send(outgoing(unsubscribe_url=url), deadline=soon())
+
+    assert server.mails[0].parsed["List-Unsubscribe"] is None
+    assert server.mails[0].parsed["List-Unsubscribe-Post"] is None
 
 
 def test_a_refused_recipient_costs_the_next_mail_nothing(server: SmtpServer) -> None:
@@ -157,6 +181,18 @@ def test_a_refused_connection_waits_and_an_unknown_host_wants_mending() -> None:
     assert unknown.value.kind == ErrorKind.CONFIGURATION
 
 
+def test_dns_that_is_out_of_reach_comes_back_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", away)
+
+    with pytest.raises(TransportError) as caught:
+        EmailTransport(SmtpSettings(host="mail.example", port=25)).send(outgoing(), deadline=soon())
+
+    assert (caught.value.kind, caught.value.whole_kind) == (ErrorKind.TRANSIENT, True)
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
@@ -200,6 +236,28 @@ def test_a_secured_connection_with_a_password(tls: str, certificate: tuple[Path,
     assert answer.startswith("250")
     for caught in (wrong_password, not_trusted):
         assert (caught.value.kind, caught.value.whole_kind) == (ErrorKind.CONFIGURATION, True)
+
+
+@pytest.mark.parametrize("offered", ["AUTH PLAIN LOGIN", "AUTH GSSAPI", "SIZE 1000"])
+def test_a_sign_in_that_cannot_be_made_wants_mending(offered: str) -> None:
+    """A password that SMTP cannot say, no mechanism that we know, no sign-in at all: none leaves, so none fails."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_says_hello, args=(listener, offered), daemon=True).start()
+        to = SmtpSettings(host="127.0.0.1", port=listener.getsockname()[1], user="watch", password="zażółć")
+
+        with pytest.raises(TransportError) as caught:
+            EmailTransport(to).send(outgoing(), deadline=soon())
+
+    assert (caught.value.kind, caught.value.whole_kind) == (ErrorKind.CONFIGURATION, True)
+    assert "zażółć" not in f"{caught.value} {caught.value.answer}"
+
+
+def _says_hello(listener: socket.socket, offered: str) -> None:
+    client, _ = listener.accept()
+    with client:
+        client.sendall(b"220 here\r\n")
+        while client.recv(1000):
+            client.sendall(f"250-here\r\n250 {offered}\r\n".encode())
 
 
 def test_starttls_is_never_left_out_in_silence(server: SmtpServer) -> None:
