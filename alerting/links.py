@@ -82,7 +82,8 @@ def unsubscribe_url(subscription: Subscription | Iterable[Subscription], user: U
     """A link that ends one subscription, or all that a digest or summary came from, without a sign-in."""
     several = [subscription] if isinstance(subscription, Subscription) else subscription
     keys = sorted({one.pk for one in several})
-    return _absolute("unsubscribe", token=signing.dumps([user.pk, keys], salt=UNSUBSCRIBE_SALT))
+    # compressed: the link stands in a header too, whose lines are limited
+    return _absolute("unsubscribe", token=signing.dumps([user.pk, keys], salt=UNSUBSCRIBE_SALT, compress=True))
 
 
 def unsubscribe_read(token: str) -> UnsubscribeLink:

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Channel, User
-from alerting.links import channel_verify_url, unsubscribe_url
+from alerting.links import channel_verify_url
 from alerting.models import Message, MessageKind, State, Subscription
 from tests.alerting.pages_world import (
     PASSWORD,
@@ -319,33 +319,6 @@ def test_older_notifications_stand_on_the_next_page() -> None:
 
     assert first.count('class="history-row"') == 25
     assert client.get(reverse("notifications"), {"before": older}).content.decode().count('class="history-row"') == 1
-
-
-def test_a_scanner_s_look_at_the_unsubscribe_link_ends_nothing() -> None:
-    world = world_new("moana")
-    subscription = Subscription.objects.create(organisation=world.organisation, user=world.user, rule=world.rule)
-
-    page = Client().get(path_of(unsubscribe_url(subscription, world.user))).content.decode()
-
-    subscription.refresh_from_db()
-    assert subscription.active
-    assert "data-submit-itself" not in page
-
-
-def test_one_click_unsubscribes_without_session_or_csrf_token() -> None:
-    world = world_new("moana")
-    subscription = Subscription.objects.create(organisation=world.organisation, user=world.user, rule=world.rule)
-    client = Client(enforce_csrf_checks=True)
-
-    response = client.post(path_of(unsubscribe_url(subscription, world.user)), {"List-Unsubscribe": "One-Click"})
-
-    subscription.refresh_from_db()
-    assert response.status_code == 200
-    assert subscription.deleted_at is not None
-
-
-def test_a_damaged_unsubscribe_link_is_refused() -> None:
-    assert Client().post("/unsubscribe/nonsense/").status_code == 410
 
 
 def test_a_disabled_channel_stays_on_top_of_every_page_until_it_is_confirmed() -> None:
