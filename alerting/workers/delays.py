@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import Max, Sum
 
 from accounts.models import ChannelKind
 from alerting.cycle.context import DIGEST, REALTIME
@@ -63,21 +63,22 @@ def put_off_step(*, now: datetime) -> int:
 
 
 def _nothing_accepted(cadence: str, *, now: datetime) -> None:
+    """Since the last cycle that sent something, within reason."""
     runs = SendCycleRun.objects.filter(cadence=cadence, started_at__gt=now - PUT_OFF_WITHIN)
-    counted = runs.aggregate(sent=Sum("sent", default=0), retried=Sum("retried", default=0))
+    accepted_at = runs.filter(sent__gt=0).aggregate(at=Max("started_at"))["at"]
+    since = runs if accepted_at is None else runs.filter(started_at__gt=accepted_at)
+    put_off = since.aggregate(number=Sum("retried", default=0))["number"]
     fingerprint = f"nothing_accepted:{cadence}"
-    if counted["sent"]:
-        incident_clear(fingerprint=fingerprint, by="housekeeping", now=now)
-    elif counted["retried"] >= PUT_OFF_LEAST:
-        minutes = PUT_OFF_WITHIN // timedelta(minutes=1)
+    if put_off >= PUT_OFF_LEAST:
         incident_report(
             kind="nothing_accepted",
-            summary=f"Of the {cadence} messages of the last {minutes} minutes none was accepted, "
-            f"{counted['retried']} were put off. The last: {_last_fault()}",
-            severity="critical",
+            summary=f"None of the last {put_off} {cadence} messages was accepted; they are tried again. "
+            f"The last answer: {_last_fault()}",
             fingerprint=fingerprint,
-            details={"cadence": cadence, "put_off": counted["retried"]},
+            details={"cadence": cadence, "put_off": put_off},
         )
+    elif accepted_at is not None:
+        incident_clear(fingerprint=fingerprint, by="housekeeping", now=now)
 
 
 def _last_fault(messages: Iterable[int] | None = None) -> str:

@@ -75,6 +75,7 @@ def test_a_server_that_puts_everything_off_is_an_incident_until_it_takes_somethi
         message=waiting, claim_token=uuid4(), started_at=NOW, ended_at=NOW, outcome="failed", error_kind="transient",
         error="The mail server answered DATA with: 451 later",
     )  # fmt: skip
+    run_at(-1, sent=3, retried=5)
     run_at(0, retried=2)
     put_off_step(now=NOW + timedelta(minutes=1))
     assert kinds() == []
