@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from alerting.messages import MESSAGES_WAITING, message_new
-from alerting.models import Death, Message, Notification, State
+from alerting.models import WORDS, Death, Message, Notification, State
 
 __all__ = [
     "DEATHS_TO_QUARANTINE",
@@ -143,7 +143,13 @@ def reap_worker(*, worker: str, cause: str, now: datetime, limit: int = 5000) ->
 def _take_back(claims: QuerySet[Message], *, now: datetime, cause: str, limit: int) -> Reaped:
     """Each claim costs its message a death. A message with deaths is claimed alone, so further deaths are its own:
     after three of those it is quarantined."""
-    ended = list(claims.filter(state=State.CLAIMED).select_for_update(skip_locked=True).order_by("lease_until")[:limit])
+    # without the words: the message that filled its worker's memory must not fill ours
+    ended = list(
+        claims.defer(*WORDS)
+        .filter(state=State.CLAIMED)
+        .select_for_update(skip_locked=True)
+        .order_by("lease_until")[:limit]
+    )
     Death.objects.bulk_create(
         Death(message=each, worker=each.claimed_by, alone=each.deaths > 0, cause=cause, noticed_at=now)
         for each in ended

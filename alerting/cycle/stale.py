@@ -15,7 +15,7 @@ from alerting.cycle.queue import senders_wake
 from alerting.cycle.recheck import stale_reason
 from alerting.cycle.ways_out import kinds_shut
 from alerting.messages import message_new
-from alerting.models import Message, MessageKind, Notification, State
+from alerting.models import WORDS, Message, MessageKind, Notification, State
 from resilience.incidents import incident_report
 
 log = structlog.get_logger(__name__)
@@ -40,6 +40,7 @@ def stale_step(*, now: datetime) -> int:
 def _end_messages(*, now: datetime) -> int:
     expired = list(
         Message.objects.select_for_update(skip_locked=True)
+        .defer(*WORDS)
         .filter(state=State.PENDING, expires_at__lte=now)
         .order_by("expires_at")[:BATCH]
     )

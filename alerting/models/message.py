@@ -62,6 +62,10 @@ class ErrorKind(models.TextChoices):
     OURS = "ours"
 
 
+# They may be large: whoever looks at many messages leaves them where they are.
+WORDS = ("subject", "text", "html")
+
+
 class Message(models.Model):
     """One thing to send to one channel, at least once, with an end that is known."""
 
