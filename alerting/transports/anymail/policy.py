@@ -19,6 +19,7 @@ from alerting.transports.contract import TransportError
 from alerting.transports.posting import retry_after
 
 _KEYS_OR_BILLS = (401, 402, 403)
+_TOO_BIG = 413
 _NOT_REACHED = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
 
 
@@ -43,7 +44,17 @@ def _answered(fault: AnymailAPIError, status: int) -> TransportError:
         return _typed(
             "The mail provider wants to be left alone", fault, ErrorKind.TRANSIENT, whole_kind=True, retry_after=wait
         )
-    return _typed("The mail provider refused the mail", fault, ErrorKind.PERMANENT)
+    if 200 <= status < 300:
+        return _typed(
+            "The mail provider's answer cannot be read: it may have taken the mail",
+            fault,
+            ErrorKind.TRANSIENT,
+            unknown=True,
+        )
+    # Anymail has a fault of its own for a refused recipient. What is left is about the sender or the account, which
+    # must not cost readers their channels; or about this mail.
+    kind = ErrorKind.PERMANENT if status == _TOO_BIG else ErrorKind.CONFIGURATION
+    return _typed("The mail provider refused the mail", fault, kind)
 
 
 def _unanswered(fault: AnymailAPIError) -> TransportError:

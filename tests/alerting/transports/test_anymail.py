@@ -84,7 +84,8 @@ def test_the_setting_chooses_the_provider(settings: Any) -> None:
     ("code", "kind", "whole_kind"),
     [
         (401, ErrorKind.CONFIGURATION, True),
-        (422, ErrorKind.PERMANENT, False),
+        (413, ErrorKind.PERMANENT, False),
+        (422, ErrorKind.CONFIGURATION, False),
         (429, ErrorKind.TRANSIENT, True),
         (500, ErrorKind.TRANSIENT, True),
     ],
@@ -112,6 +113,20 @@ def test_an_answer_that_names_nobody_is_no_success(provider: Receiver) -> None:
     fault = fault_of()
 
     assert (fault.kind, fault.unknown) == (ErrorKind.TRANSIENT, True)
+
+
+def test_a_sender_that_is_refused_costs_nobody_his_channel(provider: Receiver) -> None:
+    provider.answer = status(422, b'{"ErrorCode": 300, "Message": "Invalid \'From\' address: \'w@localhost\'."}')
+
+    fault = fault_of()
+
+    assert (fault.kind, fault.bounced, fault.whole_kind) == (ErrorKind.CONFIGURATION, False, False)
+
+
+def test_a_success_in_words_that_cannot_be_read_may_have_delivered(provider: Receiver) -> None:
+    provider.answer = status(200, b'{"Messages": "taken"}')
+
+    assert fault_of().unknown
 
 
 def test_a_connection_that_is_lost_may_have_delivered(provider: Receiver) -> None:
