@@ -27,9 +27,12 @@ from alerting.transports.addresses import (
     target_of,
 )
 from alerting.transports.contract import TransportError
+from alerting.transports.unanswered import HERE, Unanswered
 from alerting.transports.watchdog import Watchdog
 
+ANSWER_SECONDS = 10.0  # to connect, and again to answer; `docs/webhooks.md` says so
 LONGEST_ANSWER = 4096  # bytes that are read of a body
+_BODY_SECONDS = 2.0  # once the status is there
 _LONGEST_WAIT = 86_400.0  # seconds; whoever asks for more gets a day
 _KEPT = 2000  # characters of an answer
 
@@ -57,8 +60,10 @@ class Poster:
         resolve: Resolve = dns_answers,
         tls_context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         monotonic: Callable[[], float] = time.monotonic,
+        unanswered: Unanswered = HERE,
     ) -> None:
         self._guard = guard
+        self._unanswered = unanswered
         self._resolve = resolve
         self._tls_context = tls_context
         self._tls: ssl.SSLContext | None = None
@@ -70,15 +75,19 @@ class Poster:
         self, url: str, body: bytes, headers: Mapping[str, str], *, deadline: float, handover: Callable[[], None]
     ) -> Answer:
         """Raises `TransportError`, and what `handover` raises. `deadline`: monotonic seconds."""
-        if self._watchdog is None:
-            self._watchdog = Watchdog(lambda: self._socket)
-        with self._watchdog.until(deadline):
-            try:
-                target, opened = self._open(url, deadline)
-                handover()
-                return self._exchange(target, opened, body, headers)
-            finally:
-                self._drop()
+        try:
+            target = target_of(url)
+        except AddressRefused as fault:
+            raise TransportError(str(fault), kind=ErrorKind.PERMANENT, bounced=True) from fault
+        self._unanswered.begin(url, who=target.host)
+        in_vain = False
+        try:
+            return self._post(target, body, headers, deadline, handover)
+        except TransportError as fault:
+            in_vain = self._late() or isinstance(fault.__cause__, TimeoutError)
+            raise
+        finally:
+            self._unanswered.end(url, in_vain=in_vain)
 
     def close(self) -> None:
         """Let go of the thread that watches deadlines."""
@@ -86,16 +95,32 @@ class Poster:
             self._watchdog.close()
             self._watchdog = None
 
-    def _open(self, url: str, deadline: float) -> tuple[Target, socket.socket]:
+    def _post(
+        self, target: Target, body: bytes, headers: Mapping[str, str], deadline: float, handover: Callable[[], None]
+    ) -> Answer:
+        if self._watchdog is None:
+            self._watchdog = Watchdog(lambda: self._socket)
         try:
-            target = target_of(url)
-        except AddressRefused as fault:
-            raise TransportError(str(fault), kind=ErrorKind.PERMANENT, bounced=True) from fault
+            soon = self._soon(deadline)
+            with self._watchdog.until(soon):
+                opened = self._open(target, soon)
+            handover()  # it may wait for the database, which is not the other side's fault
+            soon = self._soon(deadline)
+            with self._watchdog.until(soon):
+                opened.settimeout(max(0.001, soon - self._monotonic()))
+                return self._exchange(target, opened, body, headers)
+        finally:
+            self._drop()
+
+    def _soon(self, deadline: float) -> float:
+        return min(deadline, self._monotonic() + ANSWER_SECONDS)
+
+    def _open(self, target: Target, deadline: float) -> socket.socket:
         try:
             left = deadline - self._monotonic()
             addresses = answers_within(self._resolve, target.host, target.port, seconds=left)
             opened = self._connect(target, self._guard.addresses(target, addresses), deadline)
-            return target, self._secured(opened, target) if target.scheme == "https" else opened
+            return self._secured(opened, target) if target.scheme == "https" else opened
         except AddressRefused as fault:
             raise TransportError(str(fault), kind=ErrorKind.PERMANENT) from fault
         except (OSError, UnicodeError) as fault:  # TLS and DNS faults are among them: theirs to mend, and mended
@@ -143,7 +168,8 @@ class Poster:
         try:
             connection.request("POST", target.path, body=body, headers=said)
             with connection.getresponse() as response:
-                return _answer(response)
+                opened.settimeout(_BODY_SECONDS)
+                return _answer(response, until=self._monotonic() + _BODY_SECONDS, monotonic=self._monotonic)
         except (OSError, http.client.HTTPException, ValueError) as fault:
             why = "did not answer in time" if self._late() or isinstance(fault, TimeoutError) else "broke off"
             raise TransportError(
@@ -162,11 +188,14 @@ class Poster:
             opened.close()
 
 
-def _answer(response: http.client.HTTPResponse) -> Answer:
+def _answer(response: http.client.HTTPResponse, *, until: float, monotonic: Callable[[], float]) -> Answer:
     body = b""
-    # the status says it all: a body that breaks off, or never ends, takes nothing back
+    # the status says it all: a body that breaks off, drips or never ends takes nothing back
     with suppress(OSError, http.client.HTTPException, ValueError):
-        body = response.read(LONGEST_ANSWER)
+        while len(body) < LONGEST_ANSWER and monotonic() < until:
+            if not (more := response.read1(LONGEST_ANSWER - len(body))):
+                break
+            body += more
     wait = retry_after(response.getheader("Retry-After", ""), now=datetime.now(UTC))
     return Answer(response.status, body.decode("utf-8", errors="replace"), wait)
 
