@@ -77,7 +77,7 @@ def test_an_event_leaves_as_a_mail_soon_and_sigterm_is_clean(workers: Workers, s
 
 def test_sigterm_while_sending_finishes_the_one_in_hand(workers: Workers, smtp_server: SmtpServer) -> None:
     smtp_server.delay = 0.3
-    make_alerts(20)
+    make_alerts(60)
     process = workers.start()
     assert smtp_server.wait_for(2), workers.logs()
 
@@ -86,9 +86,9 @@ def test_sigterm_while_sending_finishes_the_one_in_hand(workers: Workers, smtp_s
 
     sent = len(smtp_server.mails)
     assert code == 0, workers.logs()
-    assert 2 <= sent < 20
+    assert 2 <= sent < 60
     assert Message.objects.filter(state="sent").count() == sent
-    assert Message.objects.filter(state="pending").count() == 20 - sent
+    assert Message.objects.filter(state="pending").count() == 60 - sent
     assert not workers.orphans()
 
 
