@@ -120,13 +120,10 @@ def test_the_database_is_as_the_program_needs_it(var: Path) -> None:
 def test_a_second_user_finds_the_server_running(var: Path) -> None:
     with user_of(var) as (_, first):
         ask(first, "CREATE TABLE kept (n int)")
-        begin = time.monotonic()
         with user_of(var) as (_, second):
-            took = time.monotonic() - begin
             assert ask(second, "SELECT count(*) FROM kept") == 0
 
     assert first == second
-    assert took < 3  # most of it is Python's own start
 
 
 def test_the_server_ends_after_its_last_user_even_if_that_one_was_killed(var: Path) -> None:

@@ -255,7 +255,7 @@ def test_posting_ends_when_nothing_is_due(slack: SlackServer) -> None:
     started = time.monotonic()
 
     assert post_waiting(seconds=30) == 0
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
 
 
 _SHORT_COMMAND = """

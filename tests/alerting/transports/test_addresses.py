@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from ipaddress import ip_network
 
@@ -123,12 +124,15 @@ def test_the_hosts_of_slack_may_be_reached() -> None:
 
 
 def test_a_look_up_that_hangs_ends_in_time() -> None:
+    ended = threading.Event()
+
     def slow(host: str, port: int) -> list[str]:
-        time.sleep(1)
+        ended.wait(30)
         return ["1.1.1.1"]
 
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         answers_within(slow, "h.example", 443, seconds=0.1)
 
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 10
+    ended.set()

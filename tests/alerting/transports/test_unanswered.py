@@ -132,7 +132,7 @@ def test_a_receiver_that_hangs_costs_two_waits_and_then_nothing(poster: Poster, 
     began = time.monotonic()
     after = [post(poster, receiver) for _ in range(50)]
 
-    assert time.monotonic() - began < 0.2
+    assert time.monotonic() - began < 5  # waiting for each: 15 s
     assert all(fault is not None and fault.unknown for fault in waits)
     assert all(fault is not None and fault.retry_after and not fault.unknown for fault in after)
     assert len(receiver.requests) == WAITS
@@ -152,10 +152,10 @@ def test_a_body_that_drips_is_no_wait(poster: Poster, receiver: Receiver) -> Non
     receiver.answer = drips(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
 
     began = time.monotonic()
-    fault = post(poster, receiver, seconds=8)
+    fault = post(poster, receiver, seconds=30)
 
     assert fault is None
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
 
 
 def test_a_database_that_is_away_is_not_the_receivers_fault(

@@ -116,7 +116,7 @@ def test_the_main_process_killed_leaves_no_orphan_and_is_reported_at_the_next_st
 
 
 def test_a_second_sigterm_ends_at_once_without_orphans(workers: Workers, smtp_server: SmtpServer) -> None:
-    smtp_server.delay = 2.5
+    smtp_server.delay = 20
     make_alerts(40)
     process = workers.start()
     assert wait_until(lambda: WorkInHand.objects.exists(), 20), workers.logs()
@@ -129,6 +129,6 @@ def test_a_second_sigterm_ends_at_once_without_orphans(workers: Workers, smtp_se
     code = process.wait(20)
 
     assert code == 1, workers.logs()
-    assert time.monotonic() - began < 2.4
+    assert time.monotonic() - began < 10
     assert wait_until(lambda: not workers.orphans(), 2)
     assert not DeploymentRun.objects.exists()

@@ -35,8 +35,7 @@ def test_it_counts_mails_and_waits_only_at_their_end() -> None:
         count = sink.count()
 
     assert count == 20
-    assert 0.018 <= statistics.median(contents) < 0.03
-    assert statistics.median(envelopes) < 0.015
+    assert statistics.median(envelopes) < 0.018 <= statistics.median(contents)
 
 
 def test_without_it_and_without_the_right_to_install_it_the_bench_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,7 +233,7 @@ def test_a_stop_ends_the_wait_for_the_database(feed: Feed, monkeypatch: pytest.M
     with pytest.raises(DatabaseAway):
         watch.take(batch(feed, report(0, A, *IN)), feed=feed.pk)
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert kinds() == []
 
 
@@ -330,7 +330,7 @@ def test_sigterm_ends_the_watch_within_seconds_while_the_database_is_away(harbou
         process.kill()
         door.remove()
 
-    assert took < 8
+    assert took < 15
     assert code == 1, output
     assert "watch_reports_lost" in output
     assert "1 reports that were heard are not committed" in output
