@@ -30,6 +30,7 @@ from alerting.cycle.prepare import Preparation
 from alerting.cycle.queue import Claim, claim, release
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.senders import Senders
+from alerting.cycle.turns import in_turn
 from alerting.cycle.ways_out import kinds_shut, probe_give_back, probes_take
 from alerting.models import SendCycleRun
 from resilience.breakers.group import Probe
@@ -140,7 +141,7 @@ class _Cycle:
         if not claimed.message_ids:
             return False
         written = self._preparation.prepare(claimed)
-        self._senders.put([Ready(one, claimed, probe) for one in written])
+        self._senders.put([Ready(one, claimed, probe) for one in in_turn(written)])
         return bool(written)
 
     def _wait(self, *, at_most: int) -> None:
