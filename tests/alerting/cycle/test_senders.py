@@ -216,4 +216,4 @@ def test_a_provider_s_limit_spreads_the_sends(post: Post, smtp_server: SmtpServe
     counts = post.cycle(limits=lambda kind: Limits(6, per_second=10))
 
     assert counts.sent == 6
-    assert time.monotonic() - began >= 0.5
+    assert 0.5 <= time.monotonic() - began < 3
