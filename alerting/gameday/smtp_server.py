@@ -66,6 +66,7 @@ class SmtpServer:
     delay: float = 0.0  # before the answer to DATA
     before_answer: Callable[[str], None] | None = None  # called with the recipient while the client waits
     most_connections: int = 0  # one more is turned away with 421; 0 for no limit
+    most_mails: int = 0  # for each connection; the next is answered with 421; 0 for no limit
     ports: dict[str, int] = field(default_factory=dict)  # the client's port, by the last recipient it named
     mails: list[Mail] = field(default_factory=list)
     connections: int = 0
@@ -113,6 +114,7 @@ class _Session(SMTP):
         super().__init__(_Handler(ours), **options)
         self._ours = ours
         self._turned_away = False
+        self.begun = 0  # mails
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if 0 < self._ours.most_connections <= len(self._ours.sessions):
@@ -169,10 +171,14 @@ class _Handler:
         return responses
 
     async def handle_MAIL(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: _Session, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if self._server.mail_answer:
             return self._server.mail_answer
+        if 0 < self._server.most_mails <= server.begun:
+            asyncio.get_running_loop().call_soon(server.hang_up)
+            return "421 4.7.0 too many mails in this connection"
+        server.begun += 1
         envelope.mail_from = address
         return "250 OK"
 

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from alerting.models import ErrorKind
 from alerting.transports.contract import Outgoing, TransportError, nothing
-from alerting.transports.email.exchange import LOST, content, envelope
+from alerting.transports.email.exchange import CLOSING, LOST, content, envelope
 from alerting.transports.email.mime import mail_bytes, recipient_address, sender_address
 from alerting.transports.email.policy import Stage, judge
 from alerting.transports.watchdog import Watchdog
@@ -49,21 +49,37 @@ def smtp_settings() -> SmtpSettings:
 
 
 class _Session(smtplib.SMTP):
-    """smtplib's session, which also shows its socket while a connection is being made."""
+    """smtplib's session, whose socket can be shut from outside also while it connects and shakes hands."""
 
-    def __init__(self, *, timeout: float, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, host: str, *, timeout: float, tls: ssl.SSLContext | None) -> None:
+        """`tls`: for a connection that is encrypted from its first byte."""
         self._implicit_tls = tls
-        self.raw: socket.socket | None = None
+        self.on_the_wire: socket.socket | None = None
         super().__init__(timeout=timeout)
+        self._host = host
+
+    def secure(self, context: ssl.SSLContext) -> tuple[int, bytes]:
+        """STARTTLS; smtplib's own hides the socket during the handshake."""
+        code, answer = self.docmd("STARTTLS")
+        if code == 220:
+            self.sock = self._handshake(self.sock, context)
+            self.file = None
+            # what the server said before does not count (RFC 3207, section 4.2)
+            self.helo_resp = self.ehlo_resp = None
+            self.esmtp_features, self.does_esmtp = {}, False
+        return code, answer
 
     def _get_socket(self, host: str, port: int, timeout: float) -> Any:
-        self.raw = socket.create_connection((host, port), timeout)
+        self.on_the_wire = socket.create_connection((host, port), timeout)
         if self._implicit_tls is None:
-            return self.raw
-        return self._implicit_tls.wrap_socket(self.raw, server_hostname=host)
+            return self.on_the_wire
+        return self._handshake(self.on_the_wire, self._implicit_tls)
 
-    def on_the_wire(self) -> socket.socket | None:
-        return self.sock or self.raw
+    def _handshake(self, plain: Any, context: ssl.SSLContext) -> ssl.SSLSocket:
+        tls = context.wrap_socket(plain, server_hostname=self._host, do_handshake_on_connect=False)
+        self.on_the_wire = tls
+        tls.do_handshake()
+        return tls
 
 
 class EmailTransport:
@@ -83,11 +99,11 @@ class EmailTransport:
         recipient = recipient_address(outgoing.address)
         mail = mail_bytes(outgoing, sender=sender)
         if self._watchdog is None:
-            self._watchdog = Watchdog(lambda: self._session.on_the_wire() if self._session else None)
+            self._watchdog = Watchdog(lambda: self._session.on_the_wire if self._session else None)
         with self._watchdog.until(deadline):
-            session = self._connected()
             try:
-                return self._hand_over(session, outgoing.return_path or sender.addr_spec, recipient, mail, handover)
+                session = self._begun(outgoing.return_path or sender.addr_spec, recipient)
+                return self._hand_over(session, mail, handover)
             except TransportError:
                 self._reset()
                 raise
@@ -111,7 +127,7 @@ class EmailTransport:
                 return self._session
             self._session = None
         implicit = self._tls_context() if self._to.tls == "implicit" else None
-        self._session = session = _Session(timeout=self._to.timeout, tls=implicit)
+        self._session = session = _Session(self._to.host, timeout=self._to.timeout, tls=implicit)
         try:
             self._open(session)
         except TransportError:
@@ -123,8 +139,6 @@ class EmailTransport:
         return session
 
     def _open(self, session: _Session) -> None:
-        # smtplib tells the host's name to STARTTLS' check only through this attribute
-        session._host = self._to.host  # type: ignore[attr-defined]  # noqa: SLF001
         _expect(Stage.CONNECT, *session.connect(self._to.host, self._to.port))
         session.ehlo_or_helo_if_needed()
         if self._to.tls == "starttls":
@@ -134,20 +148,34 @@ class EmailTransport:
                     kind=ErrorKind.CONFIGURATION,
                     whole_kind=True,
                 )
-            _expect(Stage.STARTTLS, *session.starttls(context=self._tls_context()))
+            _expect(Stage.STARTTLS, *session.secure(self._tls_context()))
             session.ehlo_or_helo_if_needed()
         if self._to.user:
             session.login(self._to.user, self._to.password)
 
-    def _hand_over(
-        self, session: _Session, sender: str, recipient: str, mail: bytes, handover: Callable[[], None]
-    ) -> str:
+    def _begun(self, sender: str, recipient: str) -> _Session:
+        """A session whose server waits for the content.
+
+        A connection that was kept may be gone by now, or have had its number of mails: nothing was handed over, so
+        that costs a new connection and no attempt.
+        """
+        kept = self._session is not None
+        session, refusal = self._connected(), None
         try:
             refusal = envelope(session, sender, recipient)
         except LOST as fault:
-            raise self._lost(fault, unknown=False) from fault
-        if refusal is not None:
-            raise _refused(refusal.stage, refusal.code, refusal.text)
+            lost = self._lost(fault, unknown=False)
+            if not kept or self._late():
+                raise lost from fault
+        else:
+            if refusal is None:
+                return session
+            if not (kept and refusal.code == CLOSING):
+                raise _refused(refusal.stage, refusal.code, refusal.text)
+        self._drop()
+        return self._begun(sender, recipient)
+
+    def _hand_over(self, session: _Session, mail: bytes, handover: Callable[[], None]) -> str:
         try:
             handover()
         except Exception:
@@ -188,8 +216,8 @@ class EmailTransport:
         session, self._session = self._session, None
         if session is not None:
             session.close()
-            if session.raw is not None:
-                session.raw.close()
+            if session.on_the_wire is not None:
+                session.on_the_wire.close()
 
 
 def seconds_from_now(seconds: float) -> float:

@@ -13,7 +13,7 @@ from alerting.transports.email.policy import Stage
 # What a lost connection raises; a UnicodeError is an address that cannot be said in ASCII.
 LOST = (OSError, smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException)
 
-_CLOSING = 421  # the server says goodbye: nothing more comes
+CLOSING = 421  # the server says goodbye: nothing more comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def envelope(session: smtplib.SMTP, sender: str, recipient: str) -> Answer | Non
     refused: Answer | None = None
     for stage, _ in commands:
         answer = Answer(stage, *session.getreply())
-        if answer.code == _CLOSING:
+        if answer.code == CLOSING:
             return refused or answer
         waits_for_content = stage is Stage.DATA and answer.code == 354
         if refused is None and not (answer.accepted or waits_for_content):

@@ -141,6 +141,43 @@ def test_a_connection_lost_after_data_is_unknown_and_opened_again(server: SmtpSe
     assert list(server.message_ids().values()) == [2]
 
 
+def test_a_connection_that_had_its_number_of_mails_costs_no_attempt(server: SmtpServer) -> None:
+    server.most_mails = 2
+    transport = mailer(server)
+
+    for number in range(5):
+        transport.send(outgoing(message_id=f"<{number}@w>"), deadline=soon())
+    transport.close()
+
+    assert sorted(server.message_ids().values()) == [1] * 5
+    assert server.connections == 3
+
+
+def test_a_connection_that_went_away_while_it_waited_costs_no_attempt(server: SmtpServer) -> None:
+    transport = mailer(server)
+    transport.send(outgoing(message_id="<1@w>"), deadline=soon())
+    server.stop()
+    server.start()
+
+    transport.send(outgoing(message_id="<2@w>"), deadline=soon())
+    transport.close()
+
+    assert list(server.message_ids()) == ["<1@w>", "<2@w>"]
+
+
+def test_a_new_connection_that_is_closed_at_once_is_not_tried_for_ever(server: SmtpServer) -> None:
+    server.rcpt_answers["ana@moana.example"] = "421 4.3.2 going down"
+    transport = mailer(server)
+    transport.send(outgoing(address="ben@moana.example"), deadline=soon())
+
+    with pytest.raises(TransportError) as caught:
+        transport.send(outgoing(), deadline=soon())
+    transport.close()
+
+    assert caught.value.answer == "421 4.3.2 going down"
+    assert server.connections == 2
+
+
 def test_a_server_that_trickles_is_cut_off_at_the_deadline() -> None:
     """Each read succeeds, so smtplib's own time-out never fires."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -258,6 +295,35 @@ def _says_hello(listener: socket.socket, offered: str) -> None:
         client.sendall(b"220 here\r\n")
         while client.recv(1000):
             client.sendall(f"250-here\r\n250 {offered}\r\n".encode())
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_a_handshake_that_hangs_is_cut_off_at_the_deadline(tls: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_never_shakes_hands, args=(listener, tls), daemon=True).start()
+        to = SmtpSettings(host="127.0.0.1", port=listener.getsockname()[1], tls=tls, timeout=60)
+        transport = EmailTransport(to)
+
+        began = time.monotonic()
+        with pytest.raises(TransportError) as caught:
+            transport.send(outgoing(), deadline=soon(1))
+        transport.close()
+
+    assert time.monotonic() - began < 20  # its own time-out: 60 s
+    assert caught.value.kind == ErrorKind.TRANSIENT
+
+
+def _never_shakes_hands(listener: socket.socket, tls: str) -> None:
+    client, _ = listener.accept()
+    with client:
+        if tls == "starttls":
+            client.sendall(b"220 here\r\n")
+            client.recv(1000)
+            client.sendall(b"250-here\r\n250 STARTTLS\r\n")
+            client.recv(1000)
+            client.sendall(b"220 go on\r\n")
+        while client.recv(1000):
+            pass
 
 
 def test_starttls_is_never_left_out_in_silence(server: SmtpServer) -> None:
