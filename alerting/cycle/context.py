@@ -43,6 +43,7 @@ class CycleContext:
     monotonic: Callable[[], float] = time.monotonic
     stopping: Callable[[], bool] = never  # asked between messages
     beat: Callable[[], None] = lambda: None  # a sign of life, while the cycle makes progress
+    intake: Callable[[], object] = lambda: None  # between claims: what may put more into the queue
     transport: Callable[[str], Transport] = transport_for
     limits: Callable[[str], Limits] = limits_for  # by kind of channel
     jitter: Callable[[], float] = random.random  # 0 to 1

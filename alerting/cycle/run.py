@@ -108,6 +108,7 @@ class _Cycle:
                 break
             self._work(claimed)
             self._wait(at_most=self._context.claim_size // 2)
+            self._context.intake()
         self._wait(at_most=0)
 
     def _send_suspects(self) -> None:

@@ -19,7 +19,9 @@ from django.utils import timezone
 from alerting.cycle.context import DIGEST, REALTIME, CycleContext
 from alerting.cycle.digests import digest_step
 from alerting.cycle.run import send_cycle
-from alerting.matching import matching_step
+from alerting.matching import BATCH, matching_step
+from alerting.transports import transport_for
+from alerting.transports.kept import KeptTransports
 from alerting.workers.housekeeping import housekeeping_steps
 from alerting.workers.names import heartbeat_name
 from alerting.workers.stop_flag import stopping
@@ -33,25 +35,29 @@ from resilience.sentry import sentry_task
 
 log = structlog.get_logger(__name__)
 
-BITING_SECONDS = 10.0
+BITING_SECONDS = 1.0
 # A cycle on an empty queue takes milliseconds and need not say so twice.
 BEAT_SECONDS = 1.0
 _last_beat = [float("-inf")]
+_KEPT = KeptTransports(transport_for)
 
 
 def realtime() -> None:
-    """Match what the watch noticed, then send what is due at once."""
+    """Match what the watch noticed, and send what is due at once.
+
+    Matching has its turn between claims too: however much there is to send, a new event waits for one claim.
+    """
     began = time.monotonic()
     with _task("realtime"):
-        _step("matching", partial(_until_done, matching_step))
-        _step("send_cycle", lambda: send_cycle(_context(REALTIME, began=began)))
+        _match()
+        _step("send_cycle", lambda: send_cycle(_context(REALTIME, began=began, intake=_match_meanwhile)))
 
 
 def digest() -> None:
     """Make the digests that are due, then send them."""
     began = time.monotonic()
     with _task("digest"):
-        _step("digests", partial(_until_done, digest_step))
+        _step("digests", partial(_bites, digest_step, full=1))
         _step("send_cycle", lambda: send_cycle(_context(DIGEST, began=began)))
 
 
@@ -68,15 +74,18 @@ def housekeeping() -> None:
 def _task(name: str) -> Iterator[None]:
     """In the ledger while it lasts: what stays there was in hand when its process died."""
     close_old_connections()
+    _KEPT.sweep()
     with sentry_task(name), work_in_hand(this_run(), name, now=timezone.now()):
         yield
         step_note("")
 
 
-def _context(cadence: str, *, began: float) -> CycleContext:
+def _context(cadence: str, *, began: float, intake: Callable[[], object] = lambda: None) -> CycleContext:
     """The cycle gets what is left of its task's time; django-q2 cuts the task off at the end of it."""
     return CycleContext(
         cadence=cadence,
+        intake=intake,
+        transport=_KEPT.transport,
         budget=settings.Q_CLUSTER["timeout"] - 5.0 - (time.monotonic() - began),
         stopping=stopping,
         beat=partial(_beat, cadence),
@@ -90,10 +99,19 @@ def _beat(deployment: str) -> None:
         _last_beat[0] = time.monotonic()
 
 
-def _until_done(step: Callable[..., int]) -> None:
-    """A step takes a bounded bite; take more while there is something, but leave the sender its turn."""
+def _match() -> None:
+    _step("matching", partial(_bites, matching_step, full=BATCH))
+
+
+def _match_meanwhile() -> None:
+    _match()
+    step_note("send_cycle")
+
+
+def _bites(step: Callable[..., int], *, full: int) -> None:
+    """A step takes a bounded bite. A full one was not all there is: take more, but leave the sender its turn."""
     until = time.monotonic() + BITING_SECONDS
-    while time.monotonic() < until and not stopping() and step(now=timezone.now()):
+    while not stopping() and step(now=timezone.now()) >= full and time.monotonic() < until:
         continue
 
 
