@@ -141,7 +141,12 @@ class Environment(BaseSettings):
     late_after_minutes: Number = Field(
         15, gt=0, le=60 * 24 * 365, description="A message sent later than this says so."
     )
-    claim_size: int = Field(200, ge=1, le=5000, description="Messages that one send cycle claims at a time.")
+    claim_size: int = Field(
+        1000,
+        ge=1,
+        le=5000,
+        description="Messages that one send cycle has in hand at most. It takes what leaves in about a second.",
+    )
     lease_seconds: Number = Field(120, ge=5, le=3600, description="How long a claim holds before others may take it.")
     send_deadline_seconds: Number = Field(30, ge=1, le=600, description="Time for one message on the wire.")
     retry_ladder_seconds: Waits = Field(

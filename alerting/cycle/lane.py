@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import structlog
 
 from alerting.cycle.queue import Claim
 from alerting.cycle.render import Written
+from alerting.cycle.turns import in_turn
 from alerting.transports import Transport
 from resilience.breakers.group import Probe
 
@@ -28,6 +29,10 @@ class Ready:
     @property
     def message_id(self) -> int:
         return self.written.checked.message.pk
+
+    @property
+    def organisation_id(self) -> int:
+        return self.written.checked.message.organisation_id
 
 
 @dataclass(slots=True)
@@ -70,11 +75,11 @@ class Lane:
         self._idle = 0
         self._closing = False
 
-    def put(self, several: Iterable[Ready]) -> None:
+    def put(self, several: Collection[Ready]) -> None:
+        """Organisations in turn with what waits here already: a single alert waits for no more than its claim."""
         with self._changed:
-            for ready in several:
-                self._queue.append(ready)
-                self._unfinished += 1
+            self._queue = deque(in_turn([*self._queue, *several]))
+            self._unfinished += len(several)
             self._changed.notify(len(self._queue))
             for _ in range(min(len(self._queue) - self._idle, self._most - self._serving)):
                 self._start()

@@ -10,15 +10,15 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
-from psycopg import Cursor
+from django.db import transaction
 
 from accounts.models import Channel
 from alerting.channels import Refusal, channels_answered, channels_refused
 from alerting.cycle.context import CycleContext
+from alerting.cycle.prepared import prepared_run
 from alerting.cycle.recheck import Checked
 from alerting.cycle.send import Tried
 from alerting.models import Attempt, ErrorKind, State
@@ -122,17 +122,7 @@ def outcomes_record(outcomes: Sequence[Outcome], *, worker: str) -> Recorded:
 def _write(outcomes: Sequence[Outcome], worker: str) -> frozenset[int]:
     # as one JSON text: twelve arrays cost psycopg ten times as much
     rows = json.dumps([_row(each, worker) for each in outcomes])
-    return frozenset(row[0] for row in _prepared(_RECORD, [rows]))
-
-
-def _prepared(query: LiteralString, values: Sequence[str]) -> list[tuple[Any, ...]]:
-    """By a prepared statement, which Django's cursors do not make: planning this one costs four times as much as
-    running it."""
-    connection.ensure_connection()
-    raw = connection.connection
-    raw.prepare_threshold = 1
-    with connection.wrap_database_errors, Cursor(raw) as cursor:
-        return cursor.execute(query, values, prepare=True).fetchall()
+    return frozenset(row[0] for row in prepared_run(_RECORD, [rows]))
 
 
 def _refusal(outcome: Outcome) -> Refusal | None:

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from alerting.cycle.prepared import prepared_run
 from alerting.messages import MESSAGES_WAITING, message_new
 from alerting.models import WORDS, Death, Message, Notification, State
 
@@ -93,11 +94,10 @@ def claim(
         "worker": worker[:200],
     }
     taken: list[int] = []
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_BY_INDEX)
+    with transaction.atomic():
+        prepared_run(_BY_INDEX)
         while len(taken) < limit:
-            cursor.execute(statement, values | {"limit": limit - len(taken)})
-            found = [row[0] for row in cursor.fetchall()]
+            found = [row[0] for row in prepared_run(statement, values | {"limit": limit - len(taken)})]
             if not found:  # nothing is due, or another worker has it
                 break
             taken += found

@@ -7,7 +7,7 @@ The order matters:
 4. send on threads with one open connection each, which never touch the database; no transaction is open meanwhile;
 5. one recorder commits outcomes in groups; a connection lets its next message go only when its last is settled;
 6. give back what was not started.
-While the senders work on one batch, the next one is prepared: claimed when the one before is half done.
+While the senders work on one batch, the next one is prepared: claimed when half of what is in hand has left.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from alerting.cycle.counts import CYCLES, Counts
 from alerting.cycle.inhand import InHand
 from alerting.cycle.lane import Ready
 from alerting.cycle.load import LookUpFailed
+from alerting.cycle.pace import Pace
 from alerting.cycle.prepare import Preparation
 from alerting.cycle.queue import Claim, claim, release
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.senders import Senders
-from alerting.cycle.turns import in_turn
 from alerting.cycle.ways_out import kinds_shut, probe_give_back, probes_take
 from alerting.models import SendCycleRun
 from resilience.breakers.group import Probe
@@ -102,12 +102,14 @@ class _Cycle:
                 probe_give_back(probe, now=self._context.clock())
 
     def _send_what_is_due(self) -> None:
+        pace = Pace(most=self._context.claim_size, monotonic=self._context.monotonic)
         while self._senders.open():
-            claimed = self._claim(self._context.claim_size, paused=self._paused())
+            claimed = self._claim(pace.room(self._senders.unfinished()), paused=self._paused())
             if not claimed.message_ids:
                 break
-            self._work(claimed)
-            self._wait(at_most=self._context.claim_size // 2)
+            pace.put(self._work(claimed))
+            self._wait(at_most=pace.low())
+            pace.left(self._senders.unfinished())
             self._context.intake()
         self._wait(at_most=0)
 
@@ -137,13 +139,13 @@ class _Cycle:
         self._counts.claimed += len(claimed.message_ids)
         return claimed
 
-    def _work(self, claimed: Claim, *, probe: Probe | None = None) -> bool:
-        """Prepare a claim and hand it to the senders; False if nothing of it is to be sent."""
+    def _work(self, claimed: Claim, *, probe: Probe | None = None) -> int:
+        """Prepare a claim and hand it to the senders; how many of it are to be sent."""
         if not claimed.message_ids:
-            return False
+            return 0
         written = self._preparation.prepare(claimed)
-        self._senders.put([Ready(one, claimed, probe) for one in in_turn(written)])
-        return bool(written)
+        self._senders.put([Ready(one, claimed, probe) for one in written])
+        return len(written)
 
     def _wait(self, *, at_most: int) -> None:
         """Until the senders have no more than that left; meanwhile give back what they returned."""

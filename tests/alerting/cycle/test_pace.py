@@ -1,0 +1,58 @@
+"""How much a cycle takes in hand follows what leaves."""
+
+from __future__ import annotations
+
+from alerting.cycle.pace import FEWEST, FIRST, Pace
+
+
+class Way:
+    """A way out that takes `rate` messages a second."""
+
+    def __init__(self, rate: float, *, most: int = 1000) -> None:
+        self.now, self.rate, self.unfinished = 0.0, rate, 0
+        self.pace = Pace(most=most, monotonic=lambda: self.now)
+
+    def rounds(self, number: int) -> int:
+        """Returns the most that was in hand in the last round."""
+        for _ in range(number):
+            taken = self.pace.room(self.unfinished)
+            self.pace.put(taken)
+            self.unfinished += taken
+            in_hand = self.unfinished
+            gone = max(self.unfinished - self.pace.low(), 1)
+            self.now += gone / self.rate
+            self.unfinished -= gone
+            self.pace.left(self.unfinished)
+        return in_hand
+
+
+def test_a_second_of_it_is_in_hand() -> None:
+    assert 250 <= Way(300).rounds(12) <= 350
+
+
+def test_never_more_than_the_setting_and_never_fewer_than_a_few() -> None:
+    assert Way(1e6).rounds(12) == 1000
+    assert Way(1).rounds(12) == FEWEST
+    assert Way(1e6, most=5).rounds(12) == 5
+
+
+def test_one_quick_moment_does_not_fill_the_hands() -> None:
+    way = Way(1e6)
+
+    assert [way.rounds(1), way.rounds(1), way.rounds(1)] == [FIRST, 2 * FIRST, 4 * FIRST]
+
+
+def test_a_way_that_slows_down_takes_fewer() -> None:
+    way = Way(500)
+    way.rounds(12)
+    way.rate = 40
+
+    assert way.rounds(12) <= 50
+
+
+def test_a_moment_in_which_nothing_leaves_changes_nothing() -> None:
+    way = Way(300)
+    before = way.pace.room(0)
+    way.pace.left(0)
+
+    assert way.pace.room(0) == before == FIRST
