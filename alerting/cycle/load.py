@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from django.db.models import OuterRef, Subquery
 
-from accounts.models import Channel, User
+from accounts.models import Channel, Organisation, User
+from alerting.cycle.any_of import any_of
 from alerting.cycle.queue import Claim
 from alerting.models import (
     BARE_KINDS,
@@ -70,7 +71,7 @@ def load(claimed: Claim) -> Loaded:
         channels=_ask("query_failed_user_profiles", channel_ids, lambda: _channels(channel_ids)),
         vessels=_ask("query_failed_vessel_profiles", mmsis, lambda: _vessels(mmsis)),
         notifications=notifications,
-        digests=_ask(pending, keys, lambda: _digests(keys)),
+        digests=_ask(pending, keys, lambda: _digests(messages)),
         links=_ask(pending, flat, lambda: _links(flat)),
     )
 
@@ -83,7 +84,7 @@ def _ask(event: str, asked: Iterable[object], query: Callable[[], Found]) -> Fou
 
 
 def _messages(claimed: Claim) -> Iterable[Message]:
-    held = Message.objects.filter(pk__in=claimed.message_ids, claim_token=claimed.token)
+    held = Message.objects.filter(any_of("pk", claimed.message_ids), claim_token=claimed.token)
     # a time costs as much to read as ten other columns; these nobody reads here
     return held.defer("next_attempt_at", "lease_until", "created_at", "sent_at").order_by("next_attempt_at", "pk")
 
@@ -99,32 +100,41 @@ def _notifications(messages: Sequence[Message]) -> dict[int, list[Notification]]
         .order_by("pk")
     )
     found: dict[int, list[Notification]] = defaultdict(list)
-    for one in wide.filter(message__in=told, state="pending") if told else ():
+    for one in wide.filter(any_of("message", told), state="pending") if told else ():
         found[one.message_id or 0].append(one)
-    for one in wide.filter(summary__in=summarised) if summarised else ():
+    for one in wide.filter(any_of("summary", summarised)) if summarised else ():
         found[one.summary_id or 0].append(one)
     return dict(found)
 
 
-def _digests(message_ids: Iterable[int]) -> dict[int, DigestWindow]:
+def _digests(messages: Iterable[Message]) -> dict[int, DigestWindow]:
+    digests = {message.pk for message in messages if message.kind == MessageKind.DIGEST}
+    if not digests:
+        return {}
     same = {name: OuterRef(name) for name in ("user", "channel", "cadence")}
     before = Digest.objects.filter(**same, due_at__lt=OuterRef("due_at")).order_by("-due_at").values("due_at")[:1]
-    rows = Digest.objects.filter(message__in=message_ids).annotate(since=Subquery(before))
+    rows = Digest.objects.filter(any_of("message", digests)).annotate(since=Subquery(before))
     return {row.message_id: DigestWindow(row.cadence, row.since) for row in rows}
 
 
 def _channels(keys: Iterable[int]) -> dict[int, Channel]:
-    return {channel.pk: channel for channel in Channel.objects.filter(pk__in=keys).defer("created_at")}
+    return {channel.pk: channel for channel in Channel.objects.filter(any_of("pk", keys)).defer("created_at")}
 
 
 def _users(keys: Iterable[int]) -> dict[int, User]:
-    return {user.pk: user for user in User.objects.filter(pk__in=keys).select_related("organisation")}
+    unread = ("password", "last_login", "invited_at", "created_at")
+    users = {user.pk: user for user in User.objects.filter(any_of("pk", keys)).defer(*unread)}
+    # each once: joined, an organisation would be made again for each of its users
+    organisations = Organisation.objects.in_bulk({user.organisation_id for user in users.values()} - {None})
+    for user in users.values():
+        user.organisation = organisations.get(user.organisation_id)
+    return users
 
 
 def _vessels(mmsis: Iterable[int]) -> dict[int, Vessel]:
-    return {vessel.mmsi: vessel for vessel in Vessel.objects.filter(mmsi__in=mmsis)}
+    return {vessel.mmsi: vessel for vessel in Vessel.objects.filter(any_of("mmsi", mmsis))}
 
 
 def _links(notifications: Sequence[Notification]) -> frozenset[tuple[int, int]]:
-    rows = SubscriptionChannel.objects.filter(subscription__in={one.subscription_id for one in notifications})
+    rows = SubscriptionChannel.objects.filter(any_of("subscription", {one.subscription_id for one in notifications}))
     return frozenset(rows.values_list("subscription_id", "channel_id"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ class Watchdog:
         self._socket = current_socket
         self._changed = threading.Condition()
         self._deadline: float | None = None
+        self._wakes_at = math.inf
         self._closed = False
         self.fired = False
         self._thread = threading.Thread(target=self._run, name="send-watchdog", daemon=True)
@@ -40,7 +42,7 @@ class Watchdog:
     def _set(self, deadline: float | None) -> None:
         with self._changed:
             self._deadline = deadline
-            if deadline is not None:
+            if deadline is not None and deadline < self._wakes_at:
                 self._changed.notify()
 
     def _run(self) -> None:
@@ -51,7 +53,12 @@ class Watchdog:
                     self._deadline = None
                     self._shut()
                 else:
-                    self._changed.wait(left)
+                    self._sleep(left)
+
+    def _sleep(self, seconds: float | None) -> None:
+        """Not woken by each message: it wakes at the deadline that it knows, and by then finds a later one."""
+        self._wakes_at = math.inf if self._deadline is None else self._deadline
+        self._changed.wait(seconds)
 
     def _shut(self) -> None:
         self.fired = True

@@ -1,0 +1,20 @@
+"""`column = ANY(array)`: one parameter however many keys. With `IN` Django and psycopg work on each key by itself,
+which costs half as much again as reading the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db.models import BooleanField, F, Func, Value
+
+
+class _AnyOf(Func):
+    template = "(%(expressions)s::bigint[]))"
+    arg_joiner = " = ANY("
+    output_field = BooleanField()
+
+
+def any_of(column: str, keys: Iterable[int]) -> Func:
+    """For `filter`: the rows whose `column` is one of these whole numbers."""
+    return _AnyOf(F(column), Value("{" + ",".join(map(str, keys)) + "}"))
