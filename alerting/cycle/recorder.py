@@ -23,7 +23,7 @@ from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import Counts
 from alerting.cycle.inhand import InHand
 from alerting.cycle.outcomes import Outcome, Recorded, outcomes_record
-from alerting.cycle.telling import outcome_tell
+from alerting.cycle.telling import outcomes_tell
 
 log = structlog.get_logger(__name__)
 
@@ -146,8 +146,7 @@ class Recorder:
     def _tell(self, outcomes: Sequence[Outcome], recorded: Recorded) -> None:
         """It is in the database by now, so whatever goes wrong here must not look as if it were not."""
         try:
-            for each in outcomes:
-                outcome_tell(each, ours=each.message_id in recorded.ours, counts=self.counts, context=self._context)
+            outcomes_tell(outcomes, ours=recorded.ours, counts=self.counts, context=self._context)
             for channel in recorded.disabled:
                 channel_disabled_report(channel)
         except Exception as fault:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import structlog
 
 from alerting.cycle.context import CycleContext
@@ -14,8 +16,17 @@ from resilience.incidents import incident_report
 log = structlog.get_logger(__name__)
 
 
-def outcome_tell(outcome: Outcome, *, ours: bool, counts: Counts, context: CycleContext) -> None:
-    """`ours`: the claim still held when the outcome was written."""
+def outcomes_tell(outcomes: Sequence[Outcome], *, ours: Collection[int], counts: Counts, context: CycleContext) -> None:
+    """`ours`: messages whose claim still held when their outcome was written."""
+    for each in outcomes:
+        _tell(each, ours=each.message_id in ours, counts=counts, context=context)
+    sent = [each.message_id for each in outcomes if each.tried.fault is None and each.message_id in ours]
+    if sent:
+        # one line for those written together: a line for each costs more than the server's answers to it
+        log.info("messages_sent", messages=sent)
+
+
+def _tell(outcome: Outcome, *, ours: bool, counts: Counts, context: CycleContext) -> None:
     tried, message = outcome.tried, outcome.checked.message
     if tried.fault is not None and tried.fault.unknown:
         POSSIBLE_REPEATS.inc()
@@ -29,7 +40,6 @@ def outcome_tell(outcome: Outcome, *, ours: bool, counts: Counts, context: Cycle
         counts.add("sent", context.cadence)
         late = (tried.ended_at - message.due_at).total_seconds()
         LATENESS_SECONDS.labels(cadence=context.cadence).observe(max(0.0, late))
-        log.info("message_sent", message=message.pk, answer=tried.answer)
         return
     ended = outcome.then.state == State.FAILED
     counts.add("failed" if ended else "retried", context.cadence)
