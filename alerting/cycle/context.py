@@ -8,10 +8,9 @@ import socket
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
-from django.utils import timezone
 
 from accounts.models import ChannelKind
 from alerting.models import lane_name
@@ -19,6 +18,11 @@ from alerting.transports import Transport, transport_for
 from alerting.transports.limits import Limits, limits_for
 
 REALTIME, DIGEST = "realtime", "digest"
+
+
+def utc_now() -> datetime:
+    """Django's `timezone.now` looks at the settings each time, several times a message."""
+    return datetime.now(UTC)
 
 
 def never() -> bool:
@@ -39,7 +43,7 @@ class CycleContext:
     """Made once for a cycle. Times of the rows come from `clock`, deadlines from `monotonic`."""
 
     cadence: str
-    clock: Callable[[], datetime] = timezone.now
+    clock: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     stopping: Callable[[], bool] = never  # asked between messages
     beat: Callable[[], None] = lambda: None  # a sign of life, while the cycle makes progress
