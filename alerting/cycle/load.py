@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Prefetch, Subquery
 
 from accounts.models import Channel, Organisation, User
 from alerting.cycle.any_of import any_of
@@ -21,7 +21,7 @@ from alerting.models import (
     Notification,
     SubscriptionChannel,
 )
-from vessels.models import Vessel
+from vessels.models import Area, Vessel
 
 Found = TypeVar("Found")
 
@@ -92,11 +92,16 @@ def _messages(claimed: Claim) -> Iterable[Message]:
 def _notifications(messages: Sequence[Message]) -> dict[int, list[Notification]]:
     told = {m.pk for m in messages if m.kind != MessageKind.SUMMARY and m.kind not in BARE_KINDS}
     summarised = {m.pk for m in messages if m.kind == MessageKind.SUMMARY}
+    # each event, area and rule once, however many hear of it: joined, they would be made again for each of them
     wide = (
-        Notification.objects.select_related(
-            "organisation", "event", "event__area", "event__feed", "subscription", "subscription__rule"
+        Notification.objects.select_related("subscription")
+        .prefetch_related(
+            "organisation",
+            "event",
+            Prefetch("event__area", Area.objects.defer("geometry")),  # megabytes, and no message shows it
+            "event__feed",
+            "subscription__rule",
         )
-        .defer("event__area__geometry")  # megabytes, and no message shows it
         .order_by("pk")
     )
     found: dict[int, list[Notification]] = defaultdict(list)
