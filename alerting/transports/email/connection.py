@@ -51,9 +51,11 @@ def smtp_settings() -> SmtpSettings:
 class _Session(smtplib.SMTP):
     """smtplib's session, whose socket can be shut from outside also while it connects and shakes hands."""
 
-    def __init__(self, host: str, *, timeout: float, tls: ssl.SSLContext | None) -> None:
-        """`tls`: for a connection that is encrypted from its first byte."""
+    def __init__(self, host: str, *, timeout: float, deadline: float, tls: ssl.SSLContext | None) -> None:
+        """`deadline`: monotonic seconds; until then it may connect. `tls`: for a connection that is encrypted from its
+        first byte."""
         self._implicit_tls = tls
+        self._connect_until = deadline
         self.on_the_wire: socket.socket | None = None
         super().__init__(timeout=timeout)
         self._host = host
@@ -70,7 +72,7 @@ class _Session(smtplib.SMTP):
         return code, answer
 
     def _get_socket(self, host: str, port: int, timeout: float) -> Any:
-        self.on_the_wire = socket.create_connection((host, port), timeout)
+        self.on_the_wire = _connection(host, port, timeout=timeout, deadline=self._connect_until)
         if self._implicit_tls is None:
             return self.on_the_wire
         return self._handshake(self.on_the_wire, self._implicit_tls)
@@ -102,7 +104,7 @@ class EmailTransport:
             self._watchdog = Watchdog(lambda: self._session.on_the_wire if self._session else None)
         with self._watchdog.until(deadline):
             try:
-                session = self._begun(outgoing.return_path or sender.addr_spec, recipient)
+                session = self._begun(outgoing.return_path or sender.addr_spec, recipient, deadline)
                 return self._hand_over(session, mail, handover)
             except TransportError:
                 self._reset()
@@ -121,13 +123,13 @@ class EmailTransport:
             self._watchdog.close()
             self._watchdog = None
 
-    def _connected(self) -> _Session:
+    def _connected(self, deadline: float) -> _Session:
         if self._session is not None:
             if self._session.sock is not None:
                 return self._session
             self._session = None
         implicit = self._tls_context() if self._to.tls == "implicit" else None
-        self._session = session = _Session(self._to.host, timeout=self._to.timeout, tls=implicit)
+        self._session = session = _Session(self._to.host, timeout=self._to.timeout, deadline=deadline, tls=implicit)
         try:
             self._open(session)
         except TransportError:
@@ -153,14 +155,14 @@ class EmailTransport:
         if self._to.user:
             session.login(self._to.user, self._to.password)
 
-    def _begun(self, sender: str, recipient: str) -> _Session:
+    def _begun(self, sender: str, recipient: str, deadline: float) -> _Session:
         """A session whose server waits for the content.
 
         A connection that was kept may be gone by now, or have had its number of mails: nothing was handed over, so
         that costs a new connection and no attempt.
         """
         kept = self._session is not None
-        session, refusal = self._connected(), None
+        session, refusal = self._connected(deadline), None
         try:
             refusal = envelope(session, sender, recipient)
         except LOST as fault:
@@ -173,7 +175,7 @@ class EmailTransport:
             if not (kept and refusal.code == CLOSING):
                 raise _refused(refusal.stage, refusal.code, refusal.text)
         self._drop()
-        return self._begun(sender, recipient)
+        return self._begun(sender, recipient, deadline)
 
     def _hand_over(self, session: _Session, mail: bytes, handover: Callable[[], None]) -> str:
         try:
@@ -223,6 +225,23 @@ class EmailTransport:
 def seconds_from_now(seconds: float) -> float:
     """A deadline for `send`."""
     return time.monotonic() + seconds
+
+
+def _connection(host: str, port: int, *, timeout: float, deadline: float) -> socket.socket:
+    """To the first of the host's addresses that answers; `timeout` is for each, `deadline` for all. Raises `OSError`."""
+    refused: OSError = TimeoutError("no address of the host answered in time")
+    for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the message's deadline passed before an address of the host answered")
+        try:
+            connected = socket.create_connection(address[:2], min(timeout, left))
+        except OSError as fault:
+            refused = fault
+        else:
+            connected.settimeout(timeout)
+            return connected
+    raise refused
 
 
 def _expect(stage: Stage, code: int, answer: bytes, *, success: tuple[int, ...] = ()) -> None:

@@ -339,3 +339,29 @@ def test_a_kind_that_nothing_carries_fails_with_a_clear_reason() -> None:
         transport_for("pigeon").send(outgoing(), deadline=soon())
 
     assert caught.value.kind == ErrorKind.PERMANENT
+
+
+def test_addresses_that_let_us_wait_are_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = socket.socket()
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    waiting = [socket.socket() for _ in range(4)]
+    for each in waiting:  # its queue is full: whoever comes now hears nothing
+        each.setblocking(False)
+        each.connect_ex(full.getsockname())
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", full.getsockname())] * 3
+    asked = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *args, **more: found if host == "mail.test" else asked(host, *args, **more)
+    )
+    transport = EmailTransport(SmtpSettings(host="mail.test", port=25, timeout=20))
+    began = time.monotonic()
+
+    with pytest.raises(TransportError) as raised:
+        transport.send(outgoing(), deadline=began + 0.5)
+
+    assert time.monotonic() - began < 10  # three times the time-out would be a minute
+    assert (raised.value.kind, raised.value.whole_kind) == (ErrorKind.TRANSIENT, True)
+    transport.close()
+    for each in [*waiting, full]:
+        each.close()
