@@ -228,7 +228,7 @@ def seconds_from_now(seconds: float) -> float:
 
 
 def _connection(host: str, port: int, *, timeout: float, deadline: float) -> socket.socket:
-    """To the first of the host's addresses that answers; `timeout` is for each, `deadline` for all. Raises `OSError`."""
+    """To the first address of the host that answers; `timeout` is for each, `deadline` for all. Raises `OSError`."""
     refused: OSError = TimeoutError("no address of the host answered in time")
     for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         left = deadline - time.monotonic()
