@@ -30,9 +30,9 @@ class Counts:
     stale: int = 0
     released: int = 0
 
-    def add(self, outcome: str, cadence: str) -> None:
-        setattr(self, outcome, getattr(self, outcome) + 1)
-        MESSAGES.labels(cadence=cadence, outcome=outcome).inc()
+    def add(self, outcome: str, cadence: str, number: int = 1) -> None:
+        setattr(self, outcome, getattr(self, outcome) + number)
+        MESSAGES.labels(cadence=cadence, outcome=outcome).inc(number)
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from alerting.cycle.outcomes import Settled
 from alerting.cycle.queue import Claim
 from alerting.cycle.render import Written
 from alerting.cycle.turns import in_turn
@@ -40,7 +41,7 @@ class Seat:
     """What one thread of a lane holds: its connection, and whether the outcome of its last message is settled."""
 
     transport: Transport
-    settled: threading.Event | None = None
+    settled: Settled | None = None
 
 
 class Lane:

@@ -60,6 +60,26 @@ class Next:
     at: datetime | None = None
 
 
+class Settled:
+    """Set once; waited for by one thread. A bare lock: an `Event` costs several, for each message."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        self._lock.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it was set within so many seconds."""
+        if not self._lock.acquire(timeout=seconds):
+            return False
+        self._lock.release()  # for whoever asks again
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one attempt came to, on its way to the database.
@@ -71,7 +91,7 @@ class Outcome:
     token: UUID
     tried: Tried
     then: Next
-    settled: threading.Event = field(default_factory=threading.Event, compare=False)
+    settled: Settled = field(default_factory=Settled, compare=False)
 
     @property
     def message_id(self) -> int:

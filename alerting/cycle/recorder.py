@@ -23,7 +23,7 @@ from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import Counts
 from alerting.cycle.inhand import InHand
 from alerting.cycle.outcomes import Outcome, Recorded, outcomes_record
-from alerting.cycle.telling import outcomes_tell
+from alerting.cycle.telling import Telling
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +62,7 @@ class Recorder:
         self.counts = Counts()
         self.given_up = threading.Event()
         self._context = context
+        self._telling = Telling(self.counts, context)
         self._in_hand = in_hand
         self._until = until
         self._waiting: queue.SimpleQueue[Outcome | Note | threading.Event | None] = queue.SimpleQueue()
@@ -108,6 +109,8 @@ class Recorder:
         for note in group.notes:  # first: a kind that works again must not be found paused after its outcome
             self._write_note(note)
         self._record(group.outcomes)
+        if group.marks or group.last:
+            self._telling.sent_log()
         for mark in group.marks:
             mark.set()
 
@@ -146,7 +149,7 @@ class Recorder:
     def _tell(self, outcomes: Sequence[Outcome], recorded: Recorded) -> None:
         """It is in the database by now, so whatever goes wrong here must not look as if it were not."""
         try:
-            outcomes_tell(outcomes, ours=recorded.ours, counts=self.counts, context=self._context)
+            self._telling.outcomes_tell(outcomes, ours=recorded.ours)
             for channel in recorded.disabled:
                 channel_disabled_report(channel)
         except Exception as fault:

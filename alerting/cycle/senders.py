@@ -16,7 +16,7 @@ import structlog
 from alerting.cycle.context import CycleContext
 from alerting.cycle.inhand import InHand
 from alerting.cycle.lane import Lane, Ready, Seat
-from alerting.cycle.outcomes import outcome_of
+from alerting.cycle.outcomes import Settled, outcome_of
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.send import Tried, never_sent, send
 from alerting.cycle.ways_out import probe_give_back, way_open, way_shut
@@ -166,7 +166,7 @@ class Senders:
         """Our own code failed round a send."""
         self._record(ready, never_sent(error, self._context))
 
-    def _record(self, ready: Ready, tried: Tried) -> threading.Event:
+    def _record(self, ready: Ready, tried: Tried) -> Settled:
         outcome = outcome_of(ready.written.checked, ready.claim.token, tried, self._context)
         self._recorder.put(outcome)
         return outcome.settled

@@ -16,34 +16,70 @@ from resilience.incidents import incident_report
 log = structlog.get_logger(__name__)
 
 
-def outcomes_tell(outcomes: Sequence[Outcome], *, ours: Collection[int], counts: Counts, context: CycleContext) -> None:
-    """`ours`: messages whose claim still held when their outcome was written."""
-    for each in outcomes:
-        _tell(each, ours=each.message_id in ours, counts=counts, context=context)
-    sent = [each.message_id for each in outcomes if each.tried.fault is None and each.message_id in ours]
-    if sent:
-        # one line for those written together: a line for each costs more than the server's answers to it
-        log.info("messages_sent", messages=sent)
+# A log line costs as much as three mails on the wire: those sent share one, written with the first outcome after a second.
+_SENT_IN_A_LINE = 100
+_LINE_AFTER_SECONDS = 1.0
+
+
+class Telling:
+    """Tells of outcomes as they are written. One thread uses it."""
+
+    def __init__(self, counts: Counts, context: CycleContext) -> None:
+        self._counts = counts
+        self._context = context
+        self._sent: list[int] = []
+        self._line_at = 0.0  # monotonic seconds
+
+    def outcomes_tell(self, outcomes: Sequence[Outcome], *, ours: Collection[int]) -> None:
+        """`ours`: messages whose claim still held when their outcome was written."""
+        sent: list[Outcome] = []
+        for each in outcomes:
+            if each.tried.fault is None and each.message_id in ours:
+                sent.append(each)
+            else:
+                _tell(each, ours=each.message_id in ours, counts=self._counts, context=self._context)
+        if sent:
+            self._tell_sent(sent)
+
+    def sent_log(self) -> None:
+        """The line about what was sent since the last one."""
+        if self._sent:
+            log.info("messages_sent", messages=self._sent)
+            self._sent = []
+
+    def _tell_sent(self, sent: Sequence[Outcome]) -> None:
+        context, now = self._context, self._context.monotonic()
+        self._counts.add("sent", context.cadence, len(sent))
+        late = LATENESS_SECONDS.labels(cadence=context.cadence)
+        for each in sent:
+            _observe_sending(each)
+            late.observe(max(0.0, (each.tried.ended_at - each.checked.message.due_at).total_seconds()))
+        if not self._sent:
+            self._line_at = now + _LINE_AFTER_SECONDS
+        self._sent += [each.message_id for each in sent]
+        if len(self._sent) >= _SENT_IN_A_LINE or now >= self._line_at:
+            self.sent_log()
+
+
+def _observe_sending(outcome: Outcome) -> None:
+    if outcome.checked.channel is not None:
+        seconds = (outcome.tried.ended_at - outcome.tried.started_at).total_seconds()
+        SENDING_SECONDS.labels(kind=outcome.checked.channel.kind).observe(seconds)
 
 
 def _tell(outcome: Outcome, *, ours: bool, counts: Counts, context: CycleContext) -> None:
-    tried, message = outcome.tried, outcome.checked.message
-    if tried.fault is not None and tried.fault.unknown:
+    """What was not sent, or may have been sent by somebody else too."""
+    fault, message = outcome.tried.fault, outcome.checked.message
+    if fault is not None and fault.unknown:
         POSSIBLE_REPEATS.inc()
     if not ours:
         log.warning("outcome_fenced", message=message.pk)
         return
-    if outcome.checked.channel is not None:
-        seconds = (tried.ended_at - tried.started_at).total_seconds()
-        SENDING_SECONDS.labels(kind=outcome.checked.channel.kind).observe(seconds)
-    if tried.fault is None:
-        counts.add("sent", context.cadence)
-        late = (tried.ended_at - message.due_at).total_seconds()
-        LATENESS_SECONDS.labels(cadence=context.cadence).observe(max(0.0, late))
-        return
-    ended = outcome.then.state == State.FAILED
-    counts.add("failed" if ended else "retried", context.cadence)
-    _tell_fault(outcome, tried.fault, ended=ended)
+    _observe_sending(outcome)
+    if fault is not None:
+        ended = outcome.then.state == State.FAILED
+        counts.add("failed" if ended else "retried", context.cadence)
+        _tell_fault(outcome, fault, ended=ended)
 
 
 def _tell_fault(outcome: Outcome, fault: TransportError, *, ended: bool) -> None:

@@ -77,8 +77,8 @@ class Transport(Protocol):
     def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         """Hand one message over before `deadline` (monotonic seconds) and return the server's answer.
 
-        `handover` is called once, just before the server can accept the message. It may wait, and it may raise
-        `NotHandedOver`, which passes. Raises `TransportError`.
+        `handover` is called before the server can accept the message, again where a connection has to be opened
+        again. It may wait, and it may raise `NotHandedOver`, which passes. Raises `TransportError`.
         """
 
     def close(self) -> None:

@@ -8,15 +8,17 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from django.conf import settings
 
 from alerting.models import ErrorKind
 from alerting.transports.contract import Outgoing, TransportError, nothing
-from alerting.transports.email.exchange import CLOSING, LOST, content, envelope
+from alerting.transports.email import exchange
+from alerting.transports.email.exchange import CLOSING, LOST
 from alerting.transports.email.mime import mail_bytes, recipient_address, sender_address
 from alerting.transports.email.policy import Stage, judge
+from alerting.transports.email.session import Session
 from alerting.transports.watchdog import Watchdog
 
 _LONGEST_ANSWER = 2000
@@ -48,40 +50,9 @@ def smtp_settings() -> SmtpSettings:
     )
 
 
-class _Session(smtplib.SMTP):
-    """smtplib's session, whose socket can be shut from outside also while it connects and shakes hands."""
-
-    def __init__(self, host: str, *, timeout: float, deadline: float, tls: ssl.SSLContext | None) -> None:
-        """`deadline`: monotonic seconds; until then it may connect. `tls`: for a connection that is encrypted from its
-        first byte."""
-        self._implicit_tls = tls
-        self._connect_until = deadline
-        self.on_the_wire: socket.socket | None = None
-        super().__init__(timeout=timeout)
-        self._host = host
-
-    def secure(self, context: ssl.SSLContext) -> tuple[int, bytes]:
-        """STARTTLS; smtplib's own hides the socket during the handshake."""
-        code, answer = self.docmd("STARTTLS")
-        if code == 220:
-            self.sock = self._handshake(self.sock, context)
-            self.file = None
-            # what the server said before does not count (RFC 3207, section 4.2)
-            self.helo_resp = self.ehlo_resp = None
-            self.esmtp_features, self.does_esmtp = {}, False
-        return code, answer
-
-    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
-        self.on_the_wire = _connection(host, port, timeout=timeout, deadline=self._connect_until)
-        if self._implicit_tls is None:
-            return self.on_the_wire
-        return self._handshake(self.on_the_wire, self._implicit_tls)
-
-    def _handshake(self, plain: Any, context: ssl.SSLContext) -> ssl.SSLSocket:
-        tls = context.wrap_socket(plain, server_hostname=self._host, do_handshake_on_connect=False)
-        self.on_the_wire = tls
-        tls.do_handshake()
-        return tls
+class _Envelope(NamedTuple):
+    sender: str
+    recipient: str
 
 
 class EmailTransport:
@@ -92,22 +63,25 @@ class EmailTransport:
     ) -> None:
         self._to = to
         self._tls_context = tls_context
-        self._session: _Session | None = None
+        self._session: Session | None = None
         self._watchdog: Watchdog | None = None
 
     def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         """The server's answer to the message. Raises `TransportError`."""
         sender = sender_address(self._to.mail_from)
-        recipient = recipient_address(outgoing.address)
+        envelope = _Envelope(outgoing.return_path or sender.addr_spec, recipient_address(outgoing.address))
         mail = mail_bytes(outgoing, sender=sender)
         if self._watchdog is None:
             self._watchdog = Watchdog(lambda: self._session.on_the_wire if self._session else None)
         with self._watchdog.until(deadline):
             try:
-                session = self._begun(outgoing.return_path or sender.addr_spec, recipient, deadline)
-                return self._hand_over(session, mail, handover)
+                session = self._begun(envelope, deadline, handover)
+                return self._hand_over(session, mail)
             except TransportError:
                 self._reset()
+                raise
+            except Exception:
+                self._drop()  # nothing else leaves the state after DATA without a mail
                 raise
 
     def close(self) -> None:
@@ -123,13 +97,13 @@ class EmailTransport:
             self._watchdog.close()
             self._watchdog = None
 
-    def _connected(self, deadline: float) -> _Session:
+    def _connected(self, deadline: float) -> Session:
         if self._session is not None:
             if self._session.sock is not None:
                 return self._session
             self._session = None
         implicit = self._tls_context() if self._to.tls == "implicit" else None
-        self._session = session = _Session(self._to.host, timeout=self._to.timeout, deadline=deadline, tls=implicit)
+        self._session = session = Session(self._to.host, timeout=self._to.timeout, deadline=deadline, tls=implicit)
         try:
             self._open(session)
         except TransportError:
@@ -140,7 +114,7 @@ class EmailTransport:
             raise _no_connection(fault, self._to, deadline_passed=self._late()) from fault
         return session
 
-    def _open(self, session: _Session) -> None:
+    def _open(self, session: Session) -> None:
         _expect(Stage.CONNECT, *session.connect(self._to.host, self._to.port))
         session.ehlo_or_helo_if_needed()
         if self._to.tls == "starttls":
@@ -154,9 +128,10 @@ class EmailTransport:
             session.ehlo_or_helo_if_needed()
         if self._to.user:
             session.login(self._to.user, self._to.password)
+        session.opened()
 
-    def _begun(self, sender: str, recipient: str, deadline: float) -> _Session:
-        """A session whose server waits for the content.
+    def _begun(self, envelope: _Envelope, deadline: float, handover: Callable[[], None]) -> Session:
+        """A session whose server waits for the content, after `handover`.
 
         A connection that was kept may be gone by now, or have had its number of mails: nothing was handed over, so
         that costs a new connection and no attempt.
@@ -164,7 +139,7 @@ class EmailTransport:
         kept = self._session is not None
         session, refusal = self._connected(deadline), None
         try:
-            refusal = envelope(session, sender, recipient)
+            refusal = exchange.envelope(session, *envelope, meanwhile=handover)
         except LOST as fault:
             lost = self._lost(fault, unknown=False)
             if not kept or self._late():
@@ -175,16 +150,11 @@ class EmailTransport:
             if not (kept and refusal.code == CLOSING):
                 raise _refused(refusal.stage, refusal.code, refusal.text)
         self._drop()
-        return self._begun(sender, recipient, deadline)
+        return self._begun(envelope, deadline, handover)
 
-    def _hand_over(self, session: _Session, mail: bytes, handover: Callable[[], None]) -> str:
+    def _hand_over(self, session: Session, mail: bytes) -> str:
         try:
-            handover()
-        except Exception:
-            self._drop()  # nothing else leaves the state after DATA without a mail
-            raise
-        try:
-            answer = content(session, mail)
+            answer = exchange.content(session, mail)
         except LOST as fault:
             # only the server knows whether it took the mail
             raise self._lost(fault, unknown=True) from fault
@@ -225,23 +195,6 @@ class EmailTransport:
 def seconds_from_now(seconds: float) -> float:
     """A deadline for `send`."""
     return time.monotonic() + seconds
-
-
-def _connection(host: str, port: int, *, timeout: float, deadline: float) -> socket.socket:
-    """To the first address of the host that answers; `timeout` is for each, `deadline` for all. Raises `OSError`."""
-    refused: OSError = TimeoutError("no address of the host answered in time")
-    for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the message's deadline passed before an address of the host answered")
-        try:
-            connected = socket.create_connection(address[:2], min(timeout, left))
-        except OSError as fault:
-            refused = fault
-        else:
-            connected.settimeout(timeout)
-            return connected
-    raise refused
 
 
 def _expect(stage: Stage, code: int, answer: bytes, *, success: tuple[int, ...] = ()) -> None:

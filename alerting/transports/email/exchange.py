@@ -1,13 +1,17 @@
 """One mail over an open SMTP session: the envelope, the content, the answers (RFC 5321, section 3.3).
 
-Where the server offers PIPELINING (RFC 2920) the envelope is one round trip instead of three.
+Where the server offers PIPELINING (RFC 2920) the envelope is one round trip instead of three. It is not sent behind the
+content of the mail before it, which would save a write: a server that waits before it answers the content may answer
+the envelope first (Postfix's smtp-sink does), and a mail would be taken for accepted that is not.
 """
 
 from __future__ import annotations
 
 import smtplib
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from alerting.transports.contract import nothing
 from alerting.transports.email.policy import Stage
 
 # What a lost connection raises; a UnicodeError is an address that cannot be said in ASCII.
@@ -29,10 +33,12 @@ class Answer:
         return 200 <= self.code < 300
 
 
-def envelope(session: smtplib.SMTP, sender: str, recipient: str) -> Answer | None:
+def envelope(
+    session: smtplib.SMTP, sender: str, recipient: str, *, meanwhile: Callable[[], None] = nothing
+) -> Answer | None:
     """MAIL, RCPT and DATA. Returns the answer that refuses the mail, or None when the server waits for its content.
 
-    Raises one of `LOST`.
+    `meanwhile` is called while the answers are on their way. Raises one of `LOST`, and what `meanwhile` does.
     """
     commands = (
         (Stage.MAIL, f"MAIL FROM:<{sender}>"),
@@ -40,10 +46,18 @@ def envelope(session: smtplib.SMTP, sender: str, recipient: str) -> Answer | Non
         (Stage.DATA, "DATA"),
     )
     if not session.has_extn("pipelining"):
-        return _one_by_one(session, commands)
+        refused = _one_by_one(session, commands)
+        meanwhile()
+        return refused
     session.send("".join(f"{command}\r\n" for _, command in commands))
+    meanwhile()
+    return _refusal(session)
+
+
+def _refusal(session: smtplib.SMTP) -> Answer | None:
+    """From the answers to commands that were sent in one piece."""
     refused: Answer | None = None
-    for stage, _ in commands:
+    for stage in (Stage.MAIL, Stage.RCPT, Stage.DATA):
         answer = Answer(stage, *session.getreply())
         if answer.code == CLOSING:
             return refused or answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
+from datetime import datetime
 from email.errors import HeaderParseError
 from email.header import Header
 from email.headerregistry import Address
@@ -26,7 +27,7 @@ _PLAIN_ADDRESS = re.compile(
 # What needs no encoding in a header, and a body that any server takes as it is (RFC 5322, section 2.1.1).
 _PLAIN_SUBJECT = re.compile(r"[ -~]{0,69}")
 _LONGEST_LINE = 998
-_PLAIN_BODY = re.compile(rb"(?:[\t -~]{0,998}\r\n)*[\t -~]{0,998}")
+_PLAIN_BYTES = b"\t\r\n" + bytes(range(ord(" "), ord("~") + 1))
 
 
 @lru_cache(maxsize=8)
@@ -84,7 +85,7 @@ def _headers(outgoing: Outgoing, message_id: str, sender: Address) -> bytes:
         f"From: {_from(sender.display_name, sender.addr_spec)}",
         f"To: {recipient_address(outgoing.address)}",
         f"Subject: {_subject(one_line(outgoing.subject))}",
-        f"Date: {format_datetime(outgoing.at)}",
+        f"Date: {_date(outgoing.at.replace(microsecond=0))}",
         f"Message-ID: <{message_id}>",
         "Auto-Submitted: auto-generated",  # RFC 3834: no out-of-office answers, please
     ]
@@ -94,6 +95,12 @@ def _headers(outgoing: Outgoing, message_id: str, sender: Address) -> bytes:
         lines += [unsubscribe, "List-Unsubscribe-Post: List-Unsubscribe=One-Click"]
     lines.append("MIME-Version: 1.0\r\n")
     return "\r\n".join(lines).encode("ascii", errors="replace")
+
+
+@lru_cache(maxsize=8)
+def _date(at: datetime) -> str:
+    """To the second, which many mails share."""
+    return format_datetime(at)
 
 
 @lru_cache(maxsize=8)
@@ -113,7 +120,7 @@ def _part(body: str, subtype: str) -> bytes:
     lines = body.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n") + "\n"
     content = lines.replace("\n", "\r\n").encode("utf-8", errors="replace")
     encoding = b"7bit"
-    if not _PLAIN_BODY.fullmatch(content):
+    if content.translate(None, _PLAIN_BYTES) or max(map(len, content.split(b"\r\n"))) > _LONGEST_LINE:
         encoding, content = b"quoted-printable", binascii.b2a_qp(content, istext=True)
     head = b'Content-Type: text/%s; charset="utf-8"\r\nContent-Transfer-Encoding: %s\r\n\r\n'
     return head % (subtype.encode(), encoding) + content
