@@ -6,16 +6,15 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 
-from accounts.models import ChannelKind
 from alerting.models import lane_name
 from alerting.transports import Transport, transport_for
-from alerting.transports.limits import Limits, limits_for
+from alerting.transports.limits import Limits, Pacers, limits_for
 
 REALTIME, DIGEST = "realtime", "digest"
 
@@ -50,6 +49,7 @@ class CycleContext:
     intake: Callable[[], object] = lambda: None  # between claims: what may put more into the queue
     transport: Callable[[str], Transport] = transport_for
     limits: Callable[[str], Limits] = limits_for  # by kind of channel
+    pacers: Pacers = field(default_factory=Pacers)  # of this process: a provider counts across cycles
     jitter: Callable[[], float] = random.random  # 0 to 1
     worker: str = field(default_factory=worker_name)
     claim_size: int = field(default_factory=lambda: settings.CLAIM_SIZE)
@@ -61,7 +61,6 @@ class CycleContext:
     # A cycle lasts no longer, its last message included: django-q2 ends the task at its own time-out.
     budget: float = field(default_factory=lambda: settings.Q_CLUSTER["timeout"] - 5.0)
 
-    def lanes(self, *, but: Collection[str] = ()) -> list[str]:
-        """Those of its cadence, without some kinds of channel."""
-        kinds = [kind for kind in ChannelKind.values if kind not in but]
+    def lanes(self, kinds: Iterable[str]) -> list[str]:
+        """Those of its cadence, for these kinds of channel."""
         return [lane_name(cadence=self.cadence, channel_kind=kind) for kind in kinds]

@@ -35,13 +35,21 @@ class Ready:
     def organisation_id(self) -> int:
         return self.written.checked.message.organisation_id
 
+    @property
+    def kind(self) -> str:
+        channel = self.written.checked.channel
+        assert channel is not None
+        return channel.kind
+
 
 @dataclass(slots=True)
 class Seat:
-    """What one thread of a lane holds: its connection, and whether the outcome of its last message is settled."""
+    """What one thread of a lane holds: its connection, whether the outcome of its last message is settled, and whether
+    the server has heard of the message under way."""
 
     transport: Transport
     settled: Settled | None = None
+    mentioned: bool = False
 
 
 class Lane:

@@ -21,13 +21,13 @@ from alerting.cycle.context import CycleContext
 from alerting.cycle.prepared import prepared_run
 from alerting.cycle.recheck import Checked
 from alerting.cycle.send import Tried
-from alerting.models import Attempt, ErrorKind, State
+from alerting.models import Attempt, ErrorKind, Message, State
 from alerting.transports import TransportError
 
 _RECORD = """
     WITH outcome AS (
         SELECT * FROM json_to_recordset(%s) AS o(
-            id bigint, token uuid, state text, reason text, error_kind text, next_attempt_at timestamptz,
+            id bigint, token uuid, state text, counted int, reason text, error_kind text, next_attempt_at timestamptz,
             started_at timestamptz, ended_at timestamptz, outcome text, answer text, traceback text, worker text
         )
     ), attempt AS (
@@ -36,7 +36,7 @@ _RECORD = """
         SELECT id, token, started_at, ended_at, outcome, error_kind, reason, answer, traceback, worker FROM outcome
     ), ours AS (
         UPDATE alerting_message m SET
-            state = o.state, reason = o.reason, error_kind = o.error_kind, attempts_made = m.attempts_made + 1,
+            state = o.state, reason = o.reason, error_kind = o.error_kind, attempts_made = m.attempts_made + o.counted,
             next_attempt_at = coalesce(o.next_attempt_at, m.next_attempt_at),
             sent_at = CASE WHEN o.state = 'sent' THEN o.ended_at END,
             claim_token = NULL, lease_until = NULL, claimed_by = ''
@@ -52,12 +52,16 @@ _RECORD = """
 """
 
 
+UNCOUNTED_LEAST, UNCOUNTED_MOST = timedelta(seconds=30), timedelta(hours=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Next:
     """What becomes of a message after an attempt."""
 
     state: State
     at: datetime | None = None
+    counted: bool = True  # as a step of the retry ladder
 
 
 class Settled:
@@ -113,6 +117,8 @@ def outcome_of(checked: Checked, token: UUID, tried: Tried, context: CycleContex
     else:
         made = checked.message.attempts_made + 1
         then = after_fault(tried.fault, attempts_made=made, context=context, now=tried.ended_at)
+        if tried.fault.kind == ErrorKind.CONFIGURATION:
+            then = Next(State.PENDING, uncounted_until(checked.message, now=tried.ended_at), counted=False)
     return Outcome(checked, token, tried, then)
 
 
@@ -124,6 +130,13 @@ def after_fault(fault: TransportError, *, attempts_made: int, context: CycleCont
     # what the other side asks for, but no longer than we would wait at most by ourselves
     asked = min(fault.retry_after or 0.0, max(context.ladder))
     return Next(State.PENDING, now + timedelta(seconds=max(wait, asked)))
+
+
+def uncounted_until(message: Message, *, now: datetime) -> datetime:
+    """When a message comes again whose fault is ours to mend, and burns no attempt: after half as long as it has
+    waited already, so that it neither hammers nor comes late once somebody has mended it."""
+    waited = (now - message.due_at) / 2
+    return now + min(max(waited, UNCOUNTED_LEAST), UNCOUNTED_MOST)
 
 
 def outcomes_record(outcomes: Sequence[Outcome], *, worker: str) -> Recorded:
@@ -170,6 +183,7 @@ def _row(outcome: Outcome, worker: str) -> dict[str, Any]:
         "id": outcome.message_id,
         "token": str(outcome.token),
         "state": then.state,
+        "counted": int(then.counted),
         "reason": "" if fault is None else storable(str(fault)),
         "error_kind": "" if fault is None else fault.kind,
         "next_attempt_at": then.at.isoformat() if then.at else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import structlog
+from django.db import connection
 from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 
 from alerting.cycle.context import CycleContext
@@ -49,6 +50,7 @@ class Preparation:
                 return checked
             self._end(checked, claimed)
         except Exception as error:  # one message's rows must not stop the others
+            _raise_if_lost(error)
             self._ours(Checked(message), error, claimed)
         return None
 
@@ -80,7 +82,8 @@ class Preparation:
         """Keep the words of all at once; if that fails, of each by itself."""
         try:
             ours = words_fix(claimed, written)
-        except (DatabaseFault, ValueError):
+        except (DatabaseFault, ValueError) as error:
+            _raise_if_lost(error)
             ours = frozenset(one.checked.message.pk for one in written if self._fix_alone(one, claimed))
         return [one for one in written if one.checked.message.pk in ours]
 
@@ -88,12 +91,19 @@ class Preparation:
         try:
             return bool(words_fix(claimed, [written]))
         except (DatabaseFault, ValueError) as error:
+            _raise_if_lost(error)
             self._ours(written.checked, error, claimed)
             return False
 
     def _ours(self, checked: Checked, error: Exception, claimed: Claim) -> None:
         """A fault of our own, handled where it was caught: it costs this message an attempt, and nothing else."""
         self._recorder.put(outcome_of(checked, claimed.token, never_sent(error, self._context), self._context))
+
+
+def _raise_if_lost(error: Exception) -> None:
+    """A database that went away is no message's fault: the cycle ends, and all are given back."""
+    if isinstance(error, DatabaseFault) and (connection.connection is None or connection.connection.closed):
+        raise error
 
 
 def _tell_vessels_not_found(checked: Iterable[Checked], found: Loaded) -> None:

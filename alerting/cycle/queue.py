@@ -6,6 +6,7 @@ lost the lease writes nothing. What is claimed is fair between organisations: no
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,10 +15,12 @@ from uuid import UUID, uuid4
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 
 from alerting.cycle.prepared import prepared_run
 from alerting.messages import MESSAGES_WAITING, message_new
 from alerting.models import WORDS, Death, Message, Notification, State
+from alerting.transports.contract import Clock
 
 __all__ = [
     "DEATHS_TO_QUARANTINE",
@@ -26,6 +29,7 @@ __all__ = [
     "claim",
     "message_new",
     "oldest_due",
+    "put_off",
     "reap",
     "reap_worker",
     "release",
@@ -57,7 +61,7 @@ _CLAIM = f"""
         ) row ORDER BY row.next_attempt_at LIMIT %(limit)s
     )
     UPDATE alerting_message
-    SET state = 'claimed', claim_token = %(token)s, lease_until = %(lease_until)s, claimed_by = %(worker)s
+    SET state = 'claimed', claim_token = %(token)s, lease_until = clock_timestamp() + %(lease)s, claimed_by = %(worker)s
     FROM taken WHERE alerting_message.id = taken.id RETURNING alerting_message.id
 """  # noqa: S608 (all of it our own text)
 _DUE = "m.state = 'pending' AND m.next_attempt_at <= %(now)s AND m.deaths {deaths}"
@@ -69,28 +73,36 @@ _BY_INDEX = "SELECT " + ", ".join(
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one worker holds until `lease_until`."""
+    """What one worker holds. `ends_at`: of its own monotonic seconds, a little before the lease does."""
 
     token: UUID
-    lease_until: datetime
+    ends_at: float
     message_ids: tuple[int, ...]
 
 
 def claim(
-    *, lanes: Sequence[str], limit: int, now: datetime, lease: timedelta, worker: str, suspects: bool = False
+    *,
+    lanes: Sequence[str],
+    limit: int,
+    now: datetime,
+    lease: timedelta,
+    worker: str,
+    suspects: bool = False,
+    monotonic: Clock = time.monotonic,
 ) -> Claim:
     """Take up to `limit` due messages of these lanes, the same share for each organisation.
 
-    `worker`: host and process, so that its claims can be ended when it is known to be dead.
+    Leases run by the database's clock: those of several machines may differ, and a claim that another machine takes
+    for ended is sent twice. `worker`: host and process, so that its claims can be ended when it is known to be dead.
     With `suspects` only messages during which a worker died, else none of them: the caller takes those one at a time.
     """
-    token, lease_until = uuid4(), now + lease
+    token, ends_at = uuid4(), monotonic() + lease.total_seconds()
     statement = _CLAIM.format(due=_DUE.format(deaths="> 0" if suspects else "= 0"))
     values: dict[str, Any] = {
         "now": now,
         "lanes": list(lanes),
         "token": token,
-        "lease_until": lease_until,
+        "lease": lease,
         "worker": worker[:200],
     }
     taken: list[int] = []
@@ -101,7 +113,7 @@ def claim(
             if not found:  # nothing is due, or another worker has it
                 break
             taken += found
-    return Claim(token, lease_until, tuple(sorted(taken)))
+    return Claim(token, ends_at, tuple(sorted(taken)))
 
 
 def oldest_due(*, lanes: Sequence[str], now: datetime) -> datetime | None:
@@ -121,6 +133,12 @@ def release(token: UUID, messages: Collection[int]) -> int:
     return Message.objects.filter(pk__in=messages, claim_token=token).update(state=State.PENDING, **RELEASED)
 
 
+def put_off(token: UUID, message: int, *, until: datetime) -> bool:
+    """Give one back that is to come again later; no attempt is counted. False if it was no longer ours."""
+    held = Message.objects.filter(pk=message, claim_token=token)
+    return bool(held.update(state=State.PENDING, next_attempt_at=until, **RELEASED))
+
+
 @dataclass(frozen=True, slots=True)
 class Reaped:
     """What became of the claims of dead workers."""
@@ -130,8 +148,8 @@ class Reaped:
 
 
 def reap(*, now: datetime, limit: int = 500) -> Reaped:
-    """Take back claims whose lease ran out: their worker died, or hangs."""
-    return _take_back(Message.objects.filter(lease_until__lt=now), now=now, cause="its lease ran out", limit=limit)
+    """Take back claims whose lease ran out by the database's clock: their worker died, or hangs."""
+    return _take_back(Message.objects.filter(lease_until__lt=Now()), now=now, cause="its lease ran out", limit=limit)
 
 
 def reap_worker(*, worker: str, cause: str, now: datetime, limit: int = 5000) -> Reaped:

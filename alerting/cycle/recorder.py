@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import structlog
 from django.db import close_old_connections, connection
@@ -61,6 +62,7 @@ class Recorder:
         """`until`: monotonic seconds; a database that stays away longer leaves outcomes unrecorded."""
         self.counts = Counts()
         self.given_up = threading.Event()
+        self.lost_claims: set[UUID] = set()  # somebody took them back: their messages are others' by now
         self._context = context
         self._telling = Telling(self.counts, context)
         self._in_hand = in_hand
@@ -142,6 +144,7 @@ class Recorder:
                 self._record([each])
             return
         self._in_hand.ended(each.message_id for each in outcomes)
+        self.lost_claims |= {each.token for each in outcomes if each.message_id not in recorded.ours}
         for each in outcomes:
             each.settled.set()
         self._tell(outcomes, recorded)

@@ -8,7 +8,8 @@ message for each open connection. Meanwhile the envelope of the next one is alre
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -16,13 +17,15 @@ import structlog
 from alerting.cycle.context import CycleContext
 from alerting.cycle.inhand import InHand
 from alerting.cycle.lane import Lane, Ready, Seat
-from alerting.cycle.outcomes import Settled, outcome_of
+from alerting.cycle.outcomes import Settled, outcome_of, uncounted_until
+from alerting.cycle.queue import put_off
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.send import Tried, never_sent, send
 from alerting.cycle.ways_out import probe_give_back, way_open, way_shut
 from alerting.models import ErrorKind
-from alerting.transports import NotHandedOver
+from alerting.transports import NotHandedOver, TransportError
 from alerting.transports.limits import Pacer
+from resilience.breakers.group import Probe
 
 log = structlog.get_logger(__name__)
 
@@ -43,27 +46,31 @@ class Senders:
         self._pacers: dict[str, Pacer] = {}
         self._over = threading.Event()
         self._fewer = threading.Event()
-        self._wake_at = 0
+        self._wake_at: Mapping[str, int] = {}
 
     def put(self, several: Sequence[Ready]) -> None:
         """Queue messages for the next free connection of their kind."""
         kinds: dict[str, list[Ready]] = {}
         for ready in several:
-            channel = ready.written.checked.channel
-            assert channel is not None
-            kinds.setdefault(channel.kind, []).append(ready)
+            kinds.setdefault(ready.kind, []).append(ready)
         for kind, theirs in kinds.items():
             self._lane(kind).put(theirs)
 
-    def unfinished(self) -> int:
-        """Messages that wait or are on the wire."""
-        return sum(lane.unfinished() for lane in self._lanes.values())
+    def unfinished(self, kind: str | None = None) -> int:
+        """Messages that wait or are on the wire: of this kind, or of all."""
+        return sum(lane.unfinished() for lane in list(self._lanes.values()) if kind in (None, lane.kind))
 
-    def wait(self, *, at_most: int, seconds: float) -> bool:
-        """Wait until no more than `at_most` messages are unfinished. False if that takes longer."""
+    def wait(self, at_most: Mapping[str, int], *, seconds: float) -> None:
+        """Until one of these kinds has no more than so many unfinished, nothing is unfinished, or time is up."""
         self._wake_at = at_most
         self._fewer.clear()
-        return self.unfinished() <= at_most or self._fewer.wait(seconds) or self.unfinished() <= at_most
+        if not self._few():
+            self._fewer.wait(seconds)
+
+    def _few(self) -> bool:
+        if not self.unfinished():
+            return True
+        return any(self.unfinished(kind) <= number for kind, number in self._wake_at.items())
 
     def open(self) -> bool:
         """A send may start only if nobody said stop, it can end in time, and its outcome can be kept."""
@@ -85,7 +92,7 @@ class Senders:
     def _lane(self, kind: str) -> Lane:
         if kind not in self._lanes:
             limits = self._context.limits(kind)
-            self._pacers[kind] = Pacer(limits.per_second, monotonic=self._context.monotonic)
+            self._pacers[kind] = self._context.pacers.of(kind, limits.per_second)
             self._lanes[kind] = Lane(
                 kind,
                 most=limits.connections,
@@ -102,23 +109,30 @@ class Senders:
         if not (self._wait_for_turn(lane) and self._may_send(ready, lane)):
             self._return(ready)
             return True
+        seat.mentioned = False
         try:
             tried = send(ready.written.outgoing, seat.transport, self._context, handover=partial(self._handover, seat))
         except NotHandedOver:
             self._return(ready)
             return True
-        if tried.fault is not None and tried.fault.whole_kind:
-            return self._way_shut(ready, lane, tried)
+        fault = tried.fault
+        if fault is not None and fault.whole_kind:
+            return self._way_shut(ready, lane, seat, tried, fault)
+        if fault is not None and fault.untried:
+            self._put_off(ready, until=tried.ended_at + timedelta(seconds=fault.retry_after or 0.0))
+            return True
         lane.works = True
         if ready.probe:
-            self._recorder.put_note(partial(way_open, ready.probe, now=tried.ended_at))
+            self._recorder.put_note(partial(self._way_open, ready.probe, tried.ended_at))
         seat.settled = self._record(ready, tried)
         return True
 
     def _handover(self, seat: Seat) -> None:
         """The next message may be accepted only when the outcome of the last one is settled. It is long before the
         deadline, unless the database is away."""
-        if seat.settled is None or seat.settled.wait(self._context.send_deadline / 2):
+        seat.mentioned = True
+        settled = seat.settled is None or seat.settled.wait(self._context.send_deadline / 2)
+        if settled and not self._recorder.given_up.is_set():
             return
         self._over.set()
         raise NotHandedOver
@@ -133,25 +147,41 @@ class Senders:
         return left <= 0
 
     def _may_send(self, ready: Ready, lane: Lane) -> bool:
-        lease_left = (ready.claim.lease_until - self._context.clock()).total_seconds()
-        if not self.open() or lease_left <= self._context.send_deadline:
+        if not self.open() or ready.claim.ends_at - self._context.monotonic() <= self._context.send_deadline:
             self._over.set()  # whatever waits behind this one has no more time
             return False
+        if ready.claim.token in self._recorder.lost_claims:
+            return False  # others have its messages by now
         return ready.probe is not None or lane.kind not in self.shut
 
-    def _way_shut(self, ready: Ready, lane: Lane, tried: Tried) -> bool:
+    def _way_shut(self, ready: Ready, lane: Lane, seat: Seat, tried: Tried, fault: TransportError) -> bool:
         """The kind pauses and no attempt is burnt; or the server only wants fewer connections than we have."""
-        fault = tried.fault
-        assert fault is not None
         if fault.kind == ErrorKind.TRANSIENT and lane.works and lane.leave(ready):
             log.info("connections_limited", kind=lane.kind, answer=fault.answer)
             return False
-        self._in_hand.returned(ready.message_id)
+        if seat.mentioned:
+            # it may be this message's own doing: the next probe is another one
+            self._put_off(ready, until=uncounted_until(ready.written.checked.message, now=tried.ended_at))
+        else:
+            self._in_hand.returned(ready.message_id)
         if lane.kind not in self.shut:
             self.shut.add(lane.kind)
             note = partial(way_shut, lane.kind, fault=fault, probe=ready.probe, now=tried.ended_at)
             self._recorder.put_note(note)
         return True
+
+    def _way_open(self, probe: Probe, at: datetime) -> None:
+        way_open(probe, now=at)
+        self.shut.discard(probe.name)
+
+    def _put_off(self, ready: Ready, *, until: datetime) -> None:
+        """It comes again then, and no attempt is counted."""
+
+        def note() -> None:
+            put_off(ready.claim.token, ready.message_id, until=until)
+            self._in_hand.ended((ready.message_id,))  # else it is given back at the end of the cycle
+
+        self._recorder.put_note(note)
 
     def _return(self, ready: Ready) -> None:
         self._in_hand.returned(ready.message_id)
@@ -159,7 +189,7 @@ class Senders:
             self._recorder.put_note(partial(probe_give_back, ready.probe, now=self._context.clock()))
 
     def _done(self) -> None:
-        if self.unfinished() <= self._wake_at:
+        if self._few():
             self._fewer.set()
 
     def _failed(self, ready: Ready, error: Exception) -> None:

@@ -16,7 +16,8 @@ from resilience.incidents import incident_report
 log = structlog.get_logger(__name__)
 
 
-# A log line costs as much as three mails on the wire: those sent share one, written with the first outcome after a second.
+# A log line costs as much as three mails on the wire, so those sent share one. It is written at the latest with the
+# first outcome after a second, or when the cycle has nothing more in hand.
 _SENT_IN_A_LINE = 100
 _LINE_AFTER_SECONDS = 1.0
 
@@ -97,6 +98,13 @@ def _tell_fault(outcome: Outcome, fault: TransportError, *, ended: bool) -> None
             kind="panic_in_send_cycle",
             summary=f"{fault} The message is tried again; all others went on.",
             error=fault.__cause__,
+            details=details,
+        )
+    elif fault.kind == ErrorKind.CONFIGURATION:
+        incident_report(
+            kind="message_refused_for_our_setup",
+            summary=f"Messages are refused for our own setup: {fault} They wait, burn no attempts and come again.",
+            fingerprint=f"message_refused_for_our_setup:{fault.answer[:9]}",  # by code and enhanced code
             details=details,
         )
     elif ended:

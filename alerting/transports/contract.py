@@ -41,6 +41,7 @@ class TransportError(Exception):
     `bounced`: the address does not exist: its channel is disabled.
     `unknown`: the connection was lost after the message was handed over; it may have arrived.
     `retry_after`: seconds that the other side asks to be left alone.
+    `untried`: nothing was asked of the other side; the message comes again and no attempt is counted.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class TransportError(Exception):
         bounced: bool = False,
         unknown: bool = False,
         retry_after: float | None = None,
+        untried: bool = False,
     ) -> None:
         super().__init__(said)
         self.kind = kind
@@ -61,6 +63,7 @@ class TransportError(Exception):
         self.bounced = bounced
         self.unknown = unknown
         self.retry_after = retry_after
+        self.untried = untried
 
 
 class NotHandedOver(Exception):

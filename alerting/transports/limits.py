@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -47,3 +48,16 @@ class Pacer:
             moment = max(self._next, now)
             self._next = moment + self._gap
             return moment - now
+
+
+class Pacers:
+    """One for each kind of channel, for as long as a process lives. Used by one thread."""
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._kept: dict[str, Pacer] = {}
+
+    def of(self, kind: str, per_second: float) -> Pacer:
+        if kind not in self._kept:
+            self._kept[kind] = Pacer(per_second, monotonic=self._monotonic)
+        return self._kept[kind]

@@ -1,7 +1,7 @@
 """Addresses that let us wait in vain: one that hangs must not hold every connection of its kind, message after message.
 
 After two waits in a row an address is left alone for a while. Then one message at a time asks again, and the others
-are put off at once until it is answered.
+are put off at once until it is answered, which costs them no attempt.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from alerting.transports.contract import TransportError
 
 WAITS = 2  # in a row; one may be bad luck
 LEFT_ALONE_SECONDS = 30.0
+_ASKED_SECONDS = 5.0  # about how long the one that asks again may take
 _MOST_KEPT = 10_000
 
 
@@ -47,7 +48,8 @@ class Unanswered:
         raise TransportError(
             f"{who} let us wait in vain a moment ago: it is asked again later.",
             kind=ErrorKind.TRANSIENT,
-            retry_after=max(left, 0.0),
+            retry_after=max(left, _ASKED_SECONDS),
+            untried=True,
         )
 
     def end(self, address: str, *, in_vain: bool) -> None:

@@ -22,6 +22,7 @@ from alerting.cycle.run import send_cycle
 from alerting.matching import BATCH, matching_step
 from alerting.transports import transport_for
 from alerting.transports.kept import KeptTransports
+from alerting.transports.limits import Pacers
 from alerting.workers.housekeeping import housekeeping_steps
 from alerting.workers.names import heartbeat_name
 from alerting.workers.stop_flag import stopping
@@ -40,6 +41,7 @@ BITING_SECONDS = 1.0
 BEAT_SECONDS = 1.0
 _last_beat = [float("-inf")]
 _KEPT = KeptTransports(transport_for)
+_PACERS = Pacers()
 
 
 def realtime() -> None:
@@ -86,6 +88,7 @@ def _context(cadence: str, *, began: float, intake: Callable[[], object] = lambd
         cadence=cadence,
         intake=intake,
         transport=_KEPT.transport,
+        pacers=_PACERS,
         budget=settings.Q_CLUSTER["timeout"] - 5.0 - (time.monotonic() - began),
         stopping=stopping,
         beat=partial(_beat, cadence),

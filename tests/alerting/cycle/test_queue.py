@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
-from alerting.cycle.queue import claim, reap, reap_worker, release
+from alerting.cycle.queue import claim, put_off, reap, reap_worker, release
 from alerting.messages import message_new
 from alerting.models import Death, Message, MessageKind, Notification
 from tests.alerting.cycle.conftest import Post
@@ -89,7 +91,7 @@ def test_a_message_that_kills_its_worker_alone_three_times_is_quarantined(post: 
         suspects = death > 0
         assert take(now=now, suspects=not suspects).message_ids == ()
         assert len(take(1, now=now, suspects=suspects).message_ids) == 1
-        now += LEASE + timedelta(seconds=1)
+        leases_run_out()
         killed_alone += suspects
         reaped = reap(now=now)
 
@@ -117,5 +119,29 @@ def test_a_lease_that_runs_is_not_reaped(world: World) -> None:
     fill(world, 2, email="a@moana.example")
     take()
 
-    assert reap(now=NOW + LEASE - timedelta(seconds=1)).returned == ()
-    assert len(reap(now=NOW + LEASE + timedelta(seconds=1)).returned) == 2
+    assert reap(now=NOW).returned == ()
+    leases_run_out()
+    assert len(reap(now=NOW).returned) == 2
+
+
+def test_a_machine_whose_clock_is_fast_takes_no_claim_for_ended(world: World) -> None:
+    fill(world, 2, email="a@moana.example")
+    take()
+
+    assert reap(now=timezone.now() + timedelta(hours=1)).returned == ()
+
+
+def test_what_is_put_off_comes_again_later_and_only_by_its_holder(world: World) -> None:
+    fill(world, 1, email="a@moana.example")
+    held = take()
+    later = NOW + timedelta(minutes=5)
+
+    assert not put_off(uuid4(), held.message_ids[0], until=later)
+    assert put_off(held.token, held.message_ids[0], until=later)
+    assert take().message_ids == ()
+    assert len(take(now=later).message_ids) == 1
+    assert Message.objects.get().attempts_made == 0
+
+
+def leases_run_out() -> None:
+    Message.objects.filter(state="claimed").update(lease_until=timezone.now() - timedelta(seconds=1))

@@ -95,6 +95,46 @@ def test_a_failed_look_up_is_loud_and_burns_no_attempt(
     assert post.cycle().sent == 1
 
 
+def test_a_database_that_goes_away_before_the_words_are_kept_burns_no_attempt(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import connection
+
+    from alerting.cycle import prepare
+
+    post.alert()
+    real = prepare.words_fix
+
+    def away(*args):  # type: ignore[no-untyped-def]
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(prepare, "words_fix", away)
+    post.cycle()
+    monkeypatch.setattr(prepare, "words_fix", real)
+    back = post.cycle()
+
+    assert back.sent == 1
+    assert not Attempt.objects.exclude(outcome="sent").exists()
+
+
+def test_a_refusal_for_our_own_setup_burns_no_attempt_and_is_told_at_once(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.rcpt_answers["ana@moana.example"] = "554 5.7.1 blocked using zen.spamhaus.org"
+    post.alert()
+    for _ in range(8):
+        post.cycle()
+        post.later(minutes=20)
+    smtp_server.rcpt_answers.clear()
+    post.later(hours=1)
+
+    post.cycle()
+
+    assert Attempt.objects.filter(error_kind="configuration").count() >= 3
+    message = Message.objects.get()
+    assert (message.state, message.attempts_made) == ("sent", 1)
+    assert incident_kinds() == ["message_refused_for_our_setup"]
+
+
 def test_a_programming_error_costs_one_message_an_attempt(
     post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

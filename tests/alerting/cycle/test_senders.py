@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from django.db import DataError, OperationalError, connection
 
+from accounts.models import Channel
 from alerting.cycle import recorder
 from alerting.cycle.outcomes import Outcome, Recorded
 from alerting.messages import message_new
-from alerting.models import Attempt, Message, MessageKind, State
-from alerting.transports.limits import Limits
+from alerting.models import Attempt, ErrorKind, Message, MessageKind, State
+from alerting.transports import Outgoing, TransportError, nothing, transport_for
+from alerting.transports.limits import Limits, Pacers
 from tests.alerting.cycle.conftest import Post
 from tests.alerting.cycle.test_run import incident_kinds
 from tests.alerting.world import World
@@ -148,7 +150,10 @@ def test_a_lost_lease_keeps_the_attempt_and_changes_no_state(post: Post, smtp_se
     queue_messages(post.world, 1)
 
     def steal(recipient: str) -> None:
-        Message.objects.update(state=State.PENDING, claim_token=None, lease_until=None, claimed_by="")
+        later = post.now + timedelta(hours=1)
+        Message.objects.update(
+            state=State.PENDING, next_attempt_at=later, claim_token=None, lease_until=None, claimed_by=""
+        )
         connection.close()
 
     smtp_server.before_answer = steal
@@ -156,6 +161,21 @@ def test_a_lost_lease_keeps_the_attempt_and_changes_no_state(post: Post, smtp_se
 
     assert (counts.sent, Attempt.objects.get().outcome) == (0, "sent")
     assert Message.objects.get().state == "pending"
+
+
+def test_of_a_claim_that_was_taken_back_nothing_more_is_sent(post: Post, smtp_server: SmtpServer) -> None:
+    queue_messages(post.world, 10)
+
+    def steal(recipient: str) -> None:
+        Message.objects.filter(state=State.CLAIMED).update(
+            state=State.CANCELLED, reason="somebody else", claim_token=None, lease_until=None, claimed_by=""
+        )
+        connection.close()
+
+    smtp_server.before_answer = steal
+    post.cycle(limits=lambda kind: Limits(2))
+
+    assert len(smtp_server.mails) <= 4  # on each connection one on the wire, and one begun before that was known
 
 
 def test_a_stop_finishes_what_is_on_the_wire_and_gives_the_rest_back(post: Post, smtp_server: SmtpServer) -> None:
@@ -202,9 +222,16 @@ def test_a_suspect_is_sent_alone(post: Post, smtp_server: SmtpServer) -> None:
 
 def test_a_lease_that_ran_out_while_waiting_starts_no_send(post: Post, smtp_server: SmtpServer) -> None:
     queue_messages(post.world, 5)
-    smtp_server.before_answer = lambda recipient: post.later(seconds=100)
+    passed = [0.0]
 
-    counts = post.cycle(lease=timedelta(seconds=120), send_deadline=30.0)
+    def wait_long(recipient: str) -> None:
+        passed[0] += 100
+
+    smtp_server.before_answer = wait_long
+
+    counts = post.cycle(
+        lease=timedelta(seconds=120), budget=1000.0, send_deadline=30.0, monotonic=lambda: time.monotonic() + passed[0]
+    )
 
     assert (counts.sent, counts.released) == (1, 4)
 
@@ -217,3 +244,156 @@ def test_a_provider_s_limit_spreads_the_sends(post: Post, smtp_server: SmtpServe
 
     assert counts.sent == 6
     assert 0.5 <= time.monotonic() - began < 3
+
+
+def test_a_provider_s_limit_holds_across_cycles(post: Post, smtp_server: SmtpServer) -> None:
+    pacers = Pacers()
+    queue_messages(post.world, 1)
+    began = time.monotonic()
+
+    for _ in range(4):
+        post.cycle(limits=lambda kind: Limits(1, per_second=2), pacers=pacers)
+        Message.objects.update(state=State.PENDING, sent_at=None)
+
+    assert len(smtp_server.mails) == 4
+    assert time.monotonic() - began >= 1.5
+
+
+def test_what_comes_while_a_server_hangs_for_one_message_leaves_meanwhile(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.hang.add("r0@moana.example")
+    queue_messages(post.world, 1)
+    came = threading.Timer(0.5, queue_of_another)
+    came.start()
+    began, left_at = time.monotonic(), [0.0]
+    smtp_server.before_answer = lambda recipient: left_at.__setitem__(0, time.monotonic() - began)
+
+    counts = post.cycle(limits=lambda kind: Limits(3), send_deadline=8.0)
+    came.join()
+
+    assert (counts.sent, counts.retried) == (1, 1)
+    assert left_at[0] < 4  # the one that hangs is cut off after 8 s
+
+
+def test_a_kind_that_is_slow_holds_up_no_other(post: Post, smtp_server: SmtpServer) -> None:
+    user = post.world.make_user("hooks@moana.example")
+    hook = post.world.make_channel(user, kind="webhook", name="hook", address="https://hook.example/")
+    for _ in range(20):
+        queue_one(post.world, hook)
+    came = threading.Timer(0.5, queue_of_another)
+    came.start()
+    hooks_before: list[int] = []
+
+    class Slow:
+        sent = 0
+
+        def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
+            handover()
+            time.sleep(0.3)
+            Slow.sent += 1
+            return "204"
+
+        def close(self) -> None:
+            return
+
+    smtp_server.before_answer = lambda recipient: hooks_before.append(Slow.sent)
+    post.cycle(
+        limits=lambda kind: Limits(1), transport=lambda kind: Slow() if kind == "webhook" else transport_for(kind)
+    )
+    came.join()
+
+    assert Slow.sent == 20
+    assert hooks_before[0] < 10
+
+
+def test_a_mail_server_that_is_probed_and_hangs_holds_up_no_other_kind(post: Post, smtp_server: SmtpServer) -> None:
+    queue_messages(post.world, 1)
+    smtp_server.stop()
+    post.cycle()
+    smtp_server.start()
+    smtp_server.hang.add("r0@moana.example")
+    post.later(seconds=20)
+    user = post.world.make_user("slack@moana.example")
+    queue_one(post.world, post.world.make_channel(user, kind="slack", name="s", address="https://hooks.slack.test/x"))
+    began, slack_at = time.monotonic(), [0.0]
+
+    class Slack:
+        def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
+            slack_at[0] = time.monotonic() - began
+            return "ok"
+
+        def close(self) -> None:
+            return
+
+    post.cycle(send_deadline=8.0, transport=lambda kind: Slack() if kind == "slack" else transport_for(kind))
+
+    assert 0 < slack_at[0] < 4
+
+
+def test_one_message_that_shuts_its_kind_is_not_the_next_probe_again(post: Post, smtp_server: SmtpServer) -> None:
+    queue_messages(post.world, 6)
+
+    class Picky:
+        def __init__(self) -> None:
+            self._to = transport_for("email")
+
+        def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
+            if outgoing.address == "r0@moana.example":
+                handover()
+                raise TransportError("Not for this one.", kind=ErrorKind.TRANSIENT, whole_kind=True)
+            return self._to.send(outgoing, deadline=deadline, handover=handover)
+
+        def close(self) -> None:
+            self._to.close()
+
+    for _ in range(4):
+        post.cycle(transport=lambda kind: Picky())
+        post.later(seconds=20)
+
+    assert Message.objects.filter(state=State.SENT).count() == 5
+    assert Message.objects.exclude(state=State.SENT).get().attempts_made == 0
+
+
+def test_suspects_have_a_turn_under_a_flood(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.delay = 0.05
+    queue_messages(post.world, 80)
+    queue_of_another(deaths=1)
+
+    counts = post.cycle(budget=3.0, send_deadline=1.0)
+
+    assert 0 < counts.sent < 81  # the flood is not over
+    assert len(smtp_server.to("one@other.example")) == 1
+
+
+def test_what_nothing_was_asked_for_costs_no_attempt(post: Post) -> None:
+    queue_messages(post.world, 2)
+
+    class LeftAlone:
+        def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
+            raise TransportError("Later.", kind=ErrorKind.TRANSIENT, untried=True, retry_after=30)
+
+        def close(self) -> None:
+            return
+
+    post.cycle(transport=lambda kind: LeftAlone())
+
+    assert not Attempt.objects.exists()
+    assert {(each.state, each.attempts_made) for each in Message.objects.all()} == {("pending", 0)}
+    assert Message.objects.filter(next_attempt_at__gt=post.now + timedelta(seconds=20)).count() == 2
+
+
+def queue_one(world: World, channel: Channel, **fields: Any) -> None:
+    now = Post(world).now
+    made = message_new(
+        organisation_id=world.organisation.pk, channel=channel, kind=MessageKind.TEST, due_at=now, now=now
+    )
+    for name, value in fields.items():
+        setattr(made, name, value)
+    made.save()
+
+
+def queue_of_another(**fields: Any) -> None:
+    """A message of another organisation; also from another thread."""
+    other = World("other")
+    queue_one(other, other.make_channel(other.make_user("one@other.example")), **fields)
+    if threading.current_thread() is not threading.main_thread():
+        connection.close()

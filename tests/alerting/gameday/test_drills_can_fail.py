@@ -95,17 +95,19 @@ SABOTAGES = {
         "flood",
         """
         import uuid
-        import alerting.cycle.run as run
+        import alerting.cycle.rounds as rounds
+        from django.utils import timezone
         from alerting.models import Message
-        def claim(*, limit, now, lease, suspects=False, **named):
+        def claim(*, limit, now, lease, monotonic, suspects=False, **named):
             token = uuid.uuid4()
             due = Message.objects.filter(state="pending", next_attempt_at__lte=now, deaths=0)
             found = [] if suspects else list(due.order_by("pk").values_list("pk", flat=True)[:limit])
             Message.objects.filter(pk__in=found).update(
-                state="claimed", claim_token=token, lease_until=now + lease, claimed_by="first come"
+                state="claimed", claim_token=token, lease_until=timezone.now() + lease,
+                claimed_by="first come",
             )
-            return run.Claim(token, now + lease, tuple(found))
-        run.claim = claim
+            return rounds.Claim(token, monotonic() + lease.total_seconds(), tuple(found))
+        rounds.claim = claim
         """,
         "the single notification is sent",
     ),

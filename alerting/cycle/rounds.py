@@ -1,0 +1,208 @@
+"""The rounds of a send cycle: what is claimed, when, and what waits for nothing else.
+
+A round claims for each kind of channel that has less in hand than leaves in about a second, and then looks round: for
+work that a connection has finished, and a few times a second for what is new. So neither a server that hangs nor a
+flood on one kind of channel holds up anything else. Messages during which a worker died are tried with nothing else in
+hand; they have a moment of their own between rounds, also under a flood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+import structlog
+from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
+
+from accounts.models import ChannelKind
+from alerting.cycle.context import CycleContext
+from alerting.cycle.counts import Counts
+from alerting.cycle.inhand import InHand
+from alerting.cycle.lane import Ready
+from alerting.cycle.pace import Pace
+from alerting.cycle.prepare import Preparation
+from alerting.cycle.queue import Claim, claim, release
+from alerting.cycle.recorder import Recorder
+from alerting.cycle.senders import Senders
+from alerting.cycle.ways_out import kinds_shut, probe_give_back, probes_take
+from resilience.breakers.group import Probe
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.2  # how long something new waits at most while a server lets us wait
+PROBE_EVERY_SECONDS = 1.0
+SUSPECTS_EVERY_SECONDS = 10.0
+SUSPECTS_FOR_SECONDS = 1.0
+
+# Claims that could not be given back because the database was away: the next cycle of this process does it.
+_owed: dict[UUID, list[int]] = {}
+
+
+class Rounds:
+    """One pass over the queue with its recorder and senders."""
+
+    def __init__(self, context: CycleContext, counts: Counts, *, until: float) -> None:
+        self._context = context
+        self._counts = counts
+        self._in_hand = InHand()
+        self._recorder = Recorder(context, self._in_hand, until=until)
+        self._senders = Senders(context, self._recorder, self._in_hand, until=until)
+        self._preparation = Preparation(context, counts, self._recorder, self._in_hand)
+        self._paces: dict[str, Pace] = {}
+        self._probe_at = context.monotonic()
+
+    def run(self) -> str:
+        """Until nothing is due or somebody says stop. Returns what kept it from going on, or ""."""
+        try:
+            more = True
+            while more and self._senders.open():
+                suspects_wait = self._send_suspects()
+                more = self._send_what_is_due() or suspects_wait
+        finally:
+            self._senders.close()
+            self._recorder.close()
+            self._counts.add_all(self._recorder.counts)
+            self._give_back(self._in_hand.take_all())
+        return "An outcome could not be recorded." if self._recorder.given_up.is_set() else ""
+
+    def _send_what_is_due(self) -> bool:
+        """False when nothing is due or in hand any more; True when others should have a turn."""
+        until = self._context.monotonic() + SUSPECTS_EVERY_SECONDS
+        while self._senders.open() and self._context.monotonic() < until:
+            self._probe()
+            full = self._claim_where_there_is_room()
+            if full is None and not self._senders.unfinished():
+                return False
+            self._look_round(full or ())
+            self._context.intake()
+        return True
+
+    def _claim_where_there_is_room(self) -> Collection[str] | None:
+        """The kinds of which more may be due than was claimed; None if nothing was."""
+        rooms = self._rooms()
+        if not rooms:
+            return ()
+        together = min(rooms.values())
+        claimed = self._claim(together, kinds=rooms)
+        if not claimed.message_ids:
+            return None
+        self._work(claimed)
+        if len(claimed.message_ids) < together:
+            return ()
+        return [kind for kind, room in self._rooms().items() if self._fill(kind, room)]
+
+    def _fill(self, kind: str, room: int) -> bool:
+        claimed = self._claim(room, kinds=(kind,))
+        self._work(claimed)
+        return len(claimed.message_ids) >= room
+
+    def _rooms(self) -> dict[str, int]:
+        """How many messages may be claimed for each kind whose connections may soon be idle."""
+        paused, rooms = kinds_shut() | self._senders.shut, {}
+        for kind in ChannelKind.values:
+            pace, unfinished = self._pace(kind), self._senders.unfinished(kind)
+            if kind not in paused and unfinished <= pace.low():
+                rooms[kind] = pace.room(unfinished)
+        return rooms
+
+    def _pace(self, kind: str) -> Pace:
+        if kind not in self._paces:
+            self._paces[kind] = Pace(most=self._context.claim_size, monotonic=self._context.monotonic)
+        return self._paces[kind]
+
+    def _probe(self) -> None:
+        """One message of each shut kind whose time has come; the others go on meanwhile."""
+        now = self._context.monotonic()
+        if now < self._probe_at or not kinds_shut():
+            return
+        self._probe_at = now + PROBE_EVERY_SECONDS
+        for probe in probes_take(now=self._context.clock()):
+            claimed = self._claim(1, kinds=(probe.name,))
+            if not self._work(claimed, probe=probe) and not self._probe_by_suspect(probe):
+                # this cadence has nothing that could show whether the way is open again
+                probe_give_back(probe, now=self._context.clock())
+
+    def _probe_by_suspect(self, probe: Probe) -> bool:
+        if self._senders.unfinished():
+            return False
+        sent = self._work(self._claim(1, kinds=(probe.name,), suspects=True), probe=probe)
+        self._finish()
+        return bool(sent)
+
+    def _send_suspects(self) -> bool:
+        """Messages during which a worker died: each alone in this process. True if some may wait still."""
+        until = self._context.monotonic() + SUSPECTS_FOR_SECONDS
+        while self._senders.unfinished() and self._context.monotonic() < until:
+            self._look_round(())
+        if self._senders.unfinished():
+            return True
+        while self._senders.open():
+            if self._context.monotonic() >= until:
+                return True
+            paused = kinds_shut() | self._senders.shut
+            claimed = self._claim(1, kinds=[kind for kind in ChannelKind.values if kind not in paused], suspects=True)
+            if not claimed.message_ids:
+                return False
+            self._work(claimed)
+            self._finish()
+        return True
+
+    def _claim(self, limit: int, *, kinds: Collection[str], suspects: bool = False) -> Claim:
+        context = self._context
+        claimed = claim(
+            lanes=context.lanes(kinds),
+            limit=limit,
+            now=context.clock(),
+            lease=context.lease,
+            worker=context.worker,
+            suspects=suspects,
+            monotonic=context.monotonic,
+        )
+        self._in_hand.take(claimed)
+        self._counts.claimed += len(claimed.message_ids)
+        return claimed
+
+    def _work(self, claimed: Claim, *, probe: Probe | None = None) -> int:
+        """Prepare a claim and hand it to the senders; how many of it are to be sent."""
+        if not claimed.message_ids:
+            return 0
+        ready = [Ready(one, claimed, probe) for one in self._preparation.prepare(claimed)]
+        for kind in {one.kind for one in ready}:
+            self._pace(kind).put(sum(one.kind == kind for one in ready))
+        self._senders.put(ready)
+        return len(ready)
+
+    def _finish(self) -> None:
+        """Wait until nothing is in hand."""
+        while self._senders.unfinished():
+            self._look_round(())
+
+    def _look_round(self, full: Collection[str]) -> None:
+        """Wait a moment, or until nothing is in hand or one of the kinds that are `full` has room again."""
+        self._senders.wait({kind: self._pace(kind).low() for kind in full}, seconds=LOOK_SECONDS)
+        self._context.beat()
+        for kind, pace in self._paces.items():
+            pace.left(self._senders.unfinished(kind))
+        if not self._senders.unfinished():
+            self._recorder.settle()
+        self._give_back(self._in_hand.take_returned())
+
+    def _give_back(self, several: dict[UUID, list[int]]) -> None:
+        for token, messages in several.items():
+            self._counts.released += _release(token, messages)
+
+
+def _release(token: UUID, messages: list[int]) -> int:
+    try:
+        return release(token, messages)
+    except DatabaseFault as fault:
+        _owed[token] = messages
+        log.warning("release_failed", claimed=len(messages), error=str(fault))
+        return 0
+
+
+def give_back_owed() -> None:
+    """What an earlier cycle of this process could not give back."""
+    for token, messages in list(_owed.items()):
+        release(token, messages)
+        del _owed[token]
