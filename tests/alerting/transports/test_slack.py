@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -13,6 +14,7 @@ from alerting.models import ErrorKind
 from alerting.transports import Outgoing, TransportError
 from alerting.transports.addresses import Guard
 from alerting.transports.slack import HOSTS, SlackTransport
+from tests.alerting.transports.http_receiver import receiving, status
 
 LOOPBACK = Guard((ip_network("127.0.0.0/8"),), HOSTS)
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -78,3 +80,24 @@ def test_another_host_is_not_slack(slack_server: Any) -> None:
 
     assert caught.value.kind == ErrorKind.PERMANENT
     assert not slack_server.requests
+
+
+def test_every_line_of_a_long_text_arrives(slack_server: Any) -> None:
+    lines = [f"* ENDEAVOUR {number} entered Gulf & left <Bay>" for number in range(100)]
+
+    send(slack_server.url, "\n".join(lines))
+
+    told = "\n".join(block["text"]["text"] for block in slack_server.requests[0]["blocks"])
+    assert told == "\n".join(lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def test_what_is_too_much_for_slack_is_said_in_fewer_blocks() -> None:
+    answers = [status(400, b"msg_blocks_too_long"), status(200, b"ok")]
+    with receiving() as receiver:
+        receiver.answer = lambda talk: talk.sendall(answers[len(receiver.requests) - 1])
+
+        answer = send(receiver.url(), "entered\n" * 2000)
+
+    assert answer == "200 ok"
+    sizes = [len(json.loads(request.body)["blocks"]) for request in receiver.requests]
+    assert sizes == [6, 3]
