@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from urllib.parse import quote
 
 from django.conf import settings
@@ -36,14 +36,14 @@ class LinkFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UnsubscribeLink:
-    """What an unsubscribe link asks for, and since when it exists.
+    """What an unsubscribe link asks for, and in which message it stands (None: unknown).
 
-    Mail scanners follow links at once: a page may submit itself only when the link is older than a few minutes.
+    Mail scanners follow links at once: a page may submit itself only some minutes after its message was sent.
     """
 
     user_id: int
     subscription_ids: tuple[int, ...]
-    made_at: datetime
+    message_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,17 @@ def notification_url(notification: Notification) -> str:
     return _absolute("notification", pk=notification.pk)
 
 
-def unsubscribe_url(subscription: Subscription | Iterable[Subscription], user: User) -> str:
-    """A link that ends one subscription, or all that a digest or summary came from, without a sign-in."""
+def unsubscribe_url(
+    subscription: Subscription | Iterable[Subscription], user: User, *, message_id: int | None = None
+) -> str:
+    """A link that ends one subscription, or all that a digest or summary came from, without a sign-in.
+
+    `message_id`: the primary key of the message that it stands in.
+    """
     several = [subscription] if isinstance(subscription, Subscription) else subscription
-    keys = sorted({one.pk for one in several})
+    said = [user.pk, sorted({one.pk for one in several}), message_id]
     # compressed: the link stands in a header too, whose lines are limited
-    return _absolute("unsubscribe", token=signing.dumps([user.pk, keys], salt=UNSUBSCRIBE_SALT, compress=True))
+    return _absolute("unsubscribe", token=signing.dumps(said, salt=UNSUBSCRIBE_SALT, compress=True))
 
 
 def unsubscribe_read(token: str) -> UnsubscribeLink:
@@ -92,8 +97,9 @@ def unsubscribe_read(token: str) -> UnsubscribeLink:
     Raises `LinkFault`.
     """
     try:
-        user_id, keys = signing.loads(token, salt=UNSUBSCRIBE_SALT)
-        return UnsubscribeLink(int(user_id), tuple(int(key) for key in keys), _made_at(token))
+        user_id, keys, *rest = signing.loads(token, salt=UNSUBSCRIBE_SALT)
+        message_id = rest[0] if rest else None  # links of former versions name no message
+        return UnsubscribeLink(int(user_id), tuple(int(key) for key in keys), message_id and int(message_id))
     except (signing.BadSignature, TypeError, ValueError) as fault:
         raise LinkFault("The link is damaged: copy it whole from the message.") from fault
 
@@ -115,8 +121,3 @@ def channel_verify_read(token: str) -> ChannelLink:
         raise LinkFault("The link is too old: ask for a new one on your profile.") from fault
     except (signing.BadSignature, TypeError, ValueError) as fault:
         raise LinkFault("The link is damaged: copy it whole from the message.") from fault
-
-
-def _made_at(token: str) -> datetime:
-    # TimestampSigner: value:timestamp:signature, the timestamp in base 62 seconds
-    return datetime.fromtimestamp(signing.b62_decode(token.rsplit(":", 2)[1]), tz=UTC)

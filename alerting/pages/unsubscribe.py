@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -13,10 +13,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from alerting.links import LinkFault, UnsubscribeLink, unsubscribe_read
-from alerting.models import Subscription
+from alerting.models import Message, Subscription
 from alerting.subscriptions import subscription_end
 
-# Mail scanners open links within minutes of a mail's arrival; later it is a person, who need not click twice.
+# Mail scanners open links, and some run scripts, within minutes of a mail's arrival; later it is a person, who need not
+# click twice.
 SCANNED_WITHIN = timedelta(minutes=5)
 
 
@@ -33,12 +34,23 @@ def page(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "POST":
         _end(link)
         return render(request, "alerting/unsubscribed.html", {"ended": going or named})
-    shown = {"going": going, "submit_itself": timezone.now() - link.made_at > SCANNED_WITHIN}
+    shown = {"going": going, "submit_itself": _is_past_scanners(link, timezone.now())}
     return render(request, "alerting/unsubscribe.html", shown)
 
 
 def _named(link: UnsubscribeLink) -> QuerySet[Subscription]:
     return Subscription.objects.filter(pk__in=link.subscription_ids, user_id=link.user_id).order_by("pk")
+
+
+def _is_past_scanners(link: UnsubscribeLink, now: datetime) -> bool:
+    """Counted from when the message was sent, not from when the link was made: a mail may be put off for hours between.
+
+    Where that is not known, a person clicks.
+    """
+    if link.message_id is None:
+        return False
+    sent = Message.objects.filter(pk=link.message_id, user_id=link.user_id, sent_at__lt=now - SCANNED_WITHIN)
+    return sent.exists()
 
 
 @transaction.atomic

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import time
+from datetime import timedelta
 from unittest import mock
 
 import pytest
+from django.core import signing
 from django.test import Client
+from django.utils import timezone
 
-from alerting.links import unsubscribe_url
-from alerting.models import AlertRule, Subscription
-from tests.alerting.pages_world import World, world_new
+from accounts.models import User
+from alerting.links import UNSUBSCRIBE_SALT, unsubscribe_url
+from alerting.models import AlertRule, Message, State, Subscription
+from tests.alerting.pages_world import World, event_new, notification_new, user_new, world_new
 
 pytestmark = pytest.mark.django_db
 
@@ -28,8 +31,17 @@ def subscribed(world: World, number: int = 1) -> list[Subscription]:
     return [Subscription.objects.create(organisation=world.organisation, user=world.user, rule=rule) for rule in rules]
 
 
-def path_of(several: list[Subscription], world: World) -> str:
-    return "/" + unsubscribe_url(several, world.user).split("/", 3)[3]
+def path_of(several: list[Subscription], world: World, message: Message | None = None) -> str:
+    url = unsubscribe_url(several, world.user, message_id=message and message.pk)
+    return "/" + url.split("/", 3)[3]
+
+
+def message_sent(world: World, *, minutes_ago: float, user: User | None = None) -> Message:
+    message = notification_new(world, event=event_new(world, minute=Message.objects.count()), user=user).message
+    assert message is not None
+    message.sent_at = timezone.now() - timedelta(minutes=minutes_ago)
+    message.save()
+    return message
 
 
 def left() -> list[Subscription]:
@@ -39,21 +51,52 @@ def left() -> list[Subscription]:
 def test_a_scanner_s_look_ends_nothing(world: World) -> None:
     going = subscribed(world)
 
-    page = Client().get(path_of(going, world)).content.decode()
+    page = Client().get(path_of(going, world, message_sent(world, minutes_ago=4))).content.decode()
 
-    assert left() == going
+    assert left()[: len(going)] == going
     assert "data-submit-itself" not in page
 
 
-def test_five_minutes_later_it_is_a_person_who_need_not_click_twice(world: World) -> None:
+def test_five_minutes_after_its_message_was_sent_it_is_a_person_who_need_not_click_twice(world: World) -> None:
     going = subscribed(world)
-    with mock.patch("django.core.signing.time.time", return_value=time.time() - 301):
-        path = path_of(going, world)
+
+    page = Client().get(path_of(going, world, message_sent(world, minutes_ago=5.1))).content.decode()
+
+    assert left()[: len(going)] == going
+    assert "data-submit-itself" in page
+
+
+def test_a_link_that_is_older_than_its_message_s_sending_asks(world: World) -> None:
+    message = message_sent(world, minutes_ago=0)
+    with mock.patch("django.core.signing.time.time", return_value=timezone.now().timestamp() - 601):
+        path = path_of(subscribed(world), world, message)
 
     page = Client().get(path).content.decode()
 
-    assert left() == going
-    assert "data-submit-itself" in page
+    assert "data-submit-itself" not in page
+
+
+def test_a_link_whose_message_was_not_sent_or_is_somebody_else_s_asks(world: World) -> None:
+    going = subscribed(world)
+    other = user_new(world.organisation, "mia@moana.example", role="viewer")
+    pending, others = message_sent(world, minutes_ago=60), message_sent(world, minutes_ago=60, user=other)
+    Message.objects.filter(pk=pending.pk).update(state=State.PENDING, sent_at=None)
+
+    pages = [Client().get(path_of(going, world, message)).content.decode() for message in (pending, others, None)]
+
+    assert not any("data-submit-itself" in page for page in pages)
+
+
+def test_a_link_of_a_former_version_still_lets_its_reader_out(world: World) -> None:
+    going = subscribed(world)
+    token = signing.dumps([world.user.pk, [going[0].pk]], salt=UNSUBSCRIBE_SALT, compress=True)
+
+    asked = Client().get(f"/unsubscribe/{token}/").content.decode()
+    ended = Client().post(f"/unsubscribe/{token}/")
+
+    assert "data-submit-itself" not in asked
+    assert ended.status_code == 200
+    assert left() == []
 
 
 @pytest.mark.parametrize("method", ["get", "head", "options", "put", "delete"])
