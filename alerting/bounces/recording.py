@@ -8,9 +8,11 @@ from datetime import datetime
 from django.db import transaction
 
 from accounts.models import Channel
-from alerting.bounces.reports import Report
+from alerting.bounces.reports import UNCLEAR, Report
 from alerting.channels import Refusal, channel_disabled_report, channels_refused
 from alerting.models import BounceReport, ErrorKind, Message, State
+from alerting.transports import TransportError
+from alerting.transports.email.mime import recipient_address
 from resilience.incidents import incident_report
 
 
@@ -27,13 +29,14 @@ def bounce_record(*, message_id: int, report: Report, source: str, now: datetime
     """Keep the report and do what it asks for, once. Raises `Message.DoesNotExist`.
 
     A message that was sent counts as failed when its server has given up, so that its subscriber sees it and an
-    operator can send it again. One that waits to be sent once more is left to its sender.
+    operator can send it again. One that waits to be sent once more is left to its sender. What is in part, or unclear,
+    changes nothing; operations hear of it.
     """
     with transaction.atomic():
         # of the messages' lock before that of notifications and channels: as the send cycle and operators take them
-        message = Message.objects.select_for_update(of=("self",)).get(pk=message_id)
+        message = Message.objects.select_for_update(of=("self",)).select_related("channel").get(pk=message_id)
         followed = _follow(message, report, source, now)
-    if followed.failed:
+    if followed.failed or (followed.new and (report.in_part or report.action == UNCLEAR)):
         _tell(message, report)
     for channel in followed.disabled:
         channel_disabled_report(channel)
@@ -61,8 +64,21 @@ def _follow(message: Message, report: Report, source: str, now: datetime) -> Fol
         _fail(message, report)
     if report.verdict.kind != ErrorKind.PERMANENT:
         return Followed(new, failed)
-    refusal = Refusal(message.channel_id, reason_of(report), report.verdict.bounced, now)
+    bounced = report.verdict.bounced and _is_about(report, message.channel.address)
+    refusal = Refusal(message.channel_id, reason_of(report), bounced, now)
     return Followed(new, failed, tuple(channels_refused([refusal])))
+
+
+def _is_about(report: Report, address: str) -> bool:
+    """Whether the report is about the address that the mail was sent to.
+
+    An alias passes mails on: that one of those behind it is gone does not make the alias wrong. Cases are not compared,
+    for servers change them in either half.
+    """
+    try:
+        return report.recipient.lower() == recipient_address(address).lower()
+    except TransportError:  # it is no address any more
+        return False
 
 
 def reason_of(report: Report) -> str:
@@ -82,8 +98,18 @@ def _fail(message: Message, report: Report) -> None:
 def _tell(message: Message, report: Report) -> None:
     incident_report(
         kind="message_returned",
-        summary=f"A message was accepted, and came back: {reason_of(report)}",
+        summary=_summary(report),
         severity="warning",
         fingerprint=f"message_returned:{message.channel_id}",
         details={"message": message.pk, "channel": message.channel_id, "user": message.user_id},
     )
+
+
+def _summary(report: Report) -> str:
+    if report.action == UNCLEAR:
+        return (
+            f"A mail came back that is no report; its message still counts as sent. Please read it: {report.said[:200]}"
+        )
+    if report.in_part:
+        return f"A message did not reach all who are behind its address, {report.recipient} for one: {report.said}"
+    return f"A message was accepted, and came back: {reason_of(report)}"

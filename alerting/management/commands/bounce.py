@@ -1,7 +1,7 @@
 """`manage.py bounce < dsn.eml`: takes a mail that came back, as a mail server's pipe delivers it.
 
-Exit codes are those of sysexits.h, which mail servers understand: 65 for a mail that is no bounce of ours, which may be
-dropped, and 75 for "try again later".
+Exit codes are those of sysexits.h, which mail servers understand: 65 for a mail to no return address of ours, which may
+be dropped, and 75 for "try again later".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from alerting.bounces.addresses import message_of
 from alerting.bounces.recording import bounce_record
-from alerting.bounces.reports import NotAReport, report_read
+from alerting.bounces.reports import report_read
 from alerting.models import Message
 from resilience.incidents import incident_report
 
@@ -25,6 +25,10 @@ log = structlog.get_logger(__name__)
 
 MOST_BYTES = 1_000_000  # the report comes before the mail that it is about
 _AWAY = (OperationalError, InterfaceError)
+
+
+class NotOurs(ValueError):
+    """No message of ours can have come back by this mail."""
 
 
 class Command(BaseCommand):
@@ -40,7 +44,7 @@ class Command(BaseCommand):
         mail = sys.stdin.buffer.read(MOST_BYTES)
         try:
             self._take(mail, recipient)
-        except NotAReport as fault:
+        except NotOurs as fault:
             raise CommandError(str(fault), returncode=os.EX_DATAERR) from fault
         except _AWAY as fault:
             raise CommandError(f"The database is away: {fault}", returncode=os.EX_TEMPFAIL) from fault
@@ -53,11 +57,11 @@ class Command(BaseCommand):
         addresses = [recipient] if recipient else came_to
         message_id = next((found for address in addresses if (found := message_of(address)) is not None), None)
         if message_id is None:
-            raise NotAReport("the mail did not come to a return address of ours, or its signature is wrong")
+            raise NotOurs("the mail did not come to a return address of ours, or its signature is wrong")
         try:
             followed = bounce_record(message_id=message_id, report=report, source="mail", now=timezone.now())
         except Message.DoesNotExist as fault:
-            raise NotAReport(f"there is no message {message_id}") from fault
+            raise NotOurs(f"there is no message {message_id}") from fault
         log.info(
             "bounce_taken",
             message=message_id,

@@ -14,10 +14,12 @@ from django.db.utils import OperationalError
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import User
+from accounts.models import Channel, User
 from alerting.bounces.addresses import return_address
 from alerting.models import BounceReport, Message, Notification, State
-from tests.alerting.bounces.samples import PLAIN_REPLY, dsn
+from resilience import incidents
+from resilience.models import Incident
+from tests.alerting.bounces.samples import PLAIN_REPLY, QMAIL, dsn, dsn_of
 from tests.alerting.pages_world import THEN, World, event_new, notification_new, world_new
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +50,11 @@ def bounce(mail: bytes, *given: str) -> int:
     finally:
         sys.stdin = stdin
     return 0
+
+
+def incident_kinds() -> list[str]:
+    assert incidents.flush(5)
+    return sorted(Incident.objects.values_list("kind", flat=True))
 
 
 def back(sent: Notification) -> str:
@@ -147,8 +154,59 @@ def test_a_forged_bounce_changes_nothing(sent: Notification, to: str) -> None:
     assert not BounceReport.objects.exists()
 
 
-def test_what_is_no_report_is_refused(sent: Notification) -> None:
-    assert bounce(PLAIN_REPLY, back(sent)) == os.EX_DATAERR
+def test_a_bounce_in_words_is_kept_and_told_but_fails_nothing(sent: Notification) -> None:
+    assert bounce(QMAIL.format(to=back(sent)).encode()) == 0
+
+    sent.refresh_from_db()
+    sent.channel.refresh_from_db()
+    assert (sent.state, sent.channel.is_usable) == (State.SENT, True)
+    report = BounceReport.objects.get()
+    assert (report.action, report.by) == ("unclear", "MAILER-DAEMON@mail.moana.example")
+    assert "no mailbox here by that name" in report.said
+    assert incident_kinds() == ["message_returned"]
+
+
+def test_an_answer_to_another_address_is_refused(sent: Notification) -> None:
+    assert bounce(PLAIN_REPLY) == os.EX_DATAERR
+
+    assert not BounceReport.objects.exists()
+
+
+def test_a_member_of_an_alias_that_bounces_does_not_disable_the_alias(sent: Notification) -> None:
+    assert bounce(dsn(back(sent), final="former.member@moana.example")) == 0
+
+    sent.refresh_from_db()
+    sent.channel.refresh_from_db()
+    assert (sent.state, sent.channel.is_usable) == (State.FAILED, True)
+
+
+def test_a_report_may_write_the_address_in_another_case(sent: Notification) -> None:
+    bounce(dsn(back(sent), final="<Ana@MOANA.example>"))
+
+    sent.channel.refresh_from_db()
+    assert not sent.channel.is_usable
+
+
+def test_an_international_host_is_known_as_it_goes_over_the_wire(sent: Notification) -> None:
+    Channel.objects.update(address="ana@bücher.example")
+
+    bounce(dsn(back(sent), final="ana@xn--bcher-kva.example"))
+
+    sent.channel.refresh_from_db()
+    assert not sent.channel.is_usable
+
+
+def test_a_message_that_reached_others_behind_its_address_counts_as_sent_and_is_told(sent: Notification) -> None:
+    failed = "Final-Recipient: rfc822; ana@moana.example\nAction: failed\nStatus: 5.1.1"
+    relayed = "Final-Recipient: rfc822; tui@moana.example\nAction: relayed\nStatus: 2.0.0"
+
+    assert bounce(dsn_of(back(sent), relayed, failed)) == 0
+
+    sent.refresh_from_db()
+    sent.channel.refresh_from_db()
+    assert (sent.state, sent.channel.is_usable) == (State.SENT, True)
+    assert BounceReport.objects.get().action == "failed"
+    assert incident_kinds() == ["message_returned"]
 
 
 def test_a_message_that_does_not_exist_is_refused() -> None:

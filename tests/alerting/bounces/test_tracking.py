@@ -47,7 +47,10 @@ def test_a_bounce_finds_its_message_by_the_reference_and_counts_once() -> None:
     world = world_new("moana")
     notification_new(world, event=event_new(world))
     event = told(
-        "bounced", metadata={"watchkeeper_message": Message.objects.get().message_id}, mta_response="550 5.1.1 unknown"
+        "bounced",
+        recipient="ana@moana.example",
+        metadata={"watchkeeper_message": Message.objects.get().message_id},
+        mta_response="550 5.1.1 unknown",
     )
 
     tracking_take(None, event, "Postmark")
