@@ -82,6 +82,6 @@ def channel_verify(*, channel_id: int, address: str, now: datetime) -> Channel:
     channel = Channel.objects.select_for_update(of=("self",)).get(
         pk=channel_id, address=address, user__deleted_at__isnull=True
     )
-    channel.verified_at, channel.disabled_at, channel.disabled_reason, channel.refusals = now, None, "", 0
-    channel.save(update_fields=["verified_at", "disabled_at", "disabled_reason", "refusals"])
+    channel.verified_at, channel.disabled_at, channel.disabled_reason = now, None, ""
+    channel.save(update_fields=["verified_at", "disabled_at", "disabled_reason"])
     return channel

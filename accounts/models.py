@@ -145,9 +145,6 @@ class Channel(models.Model):
     verified_at = models.DateTimeField(null=True, blank=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
     disabled_reason = models.CharField(max_length=500, blank=True)
-    refusals = models.PositiveSmallIntegerField(
-        default=0, editable=False, help_text="Permanent refusals in a row; a message that is taken sets it back."
-    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

@@ -5,21 +5,21 @@ Its owner hears of it by another channel, and on every page; so do the managers 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from accounts.local_time import DateFormat
 from accounts.models import Channel, User
 from accounts.roles import Role
 from alerting import links
 from alerting.messages import message_new
-from alerting.models import Message, MessageKind
+from alerting.models import ErrorKind, Message, MessageKind, State
 from alerting.rendering import render_disabled
 from alerting.rendering.facts import DisabledFacts, Reader, Sending
 from resilience.incidents import incident_report
@@ -27,6 +27,8 @@ from resilience.incidents import incident_report
 log = structlog.get_logger(__name__)
 
 REFUSALS_TO_DISABLE = 3
+# Of the newest messages of a channel; no index knows when a message ended, and a channel may have had 100,000.
+_LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +41,16 @@ class Refusal:
     at: datetime
 
 
-def channels_answered(channel_ids: Collection[int]) -> None:
-    """A message was taken: whatever was refused before was about that message."""
-    Channel.objects.filter(pk__in=channel_ids, refusals__gt=0).update(refusals=0)
-
-
 @transaction.atomic
 def channels_refused(refusals: Iterable[Refusal]) -> list[Channel]:
-    """Count refusals, and disable channels that are of no use any more. The notices are queued in the same transaction.
+    """Disable channels that are of no use any more. The refused messages' own end must be written before, in the same
+    transaction; in it the notices are queued too.
 
     Returns the channels that were disabled by this call; tell operations of them with `channel_disabled_report`.
     """
-    return [channel for refusal in refusals if (channel := _refused(refusal)) is not None]
+    # channels are locked in one order, so that two senders never wait for each other
+    ordered = sorted(refusals, key=lambda refusal: refusal.channel_id)
+    return [channel for refusal in ordered if (channel := _refused(refusal)) is not None]
 
 
 def channel_disabled_report(channel: Channel) -> None:
@@ -75,18 +75,40 @@ def _refused(refusal: Refusal) -> Channel | None:
     )
     if channel is None:
         return None
-    channel.refusals += 1
-    if refusal.bounced:
-        channel.disabled_reason = f"Its address was refused: {refusal.reason}"[:500]
-    elif channel.refusals >= REFUSALS_TO_DISABLE:
-        channel.disabled_reason = f"It refused {channel.refusals} messages in a row: {refusal.reason}"[:500]
-    channel.disabled_at = refusal.at if channel.disabled_reason else None
-    channel.save(update_fields=["refusals", "disabled_at", "disabled_reason"])
-    if channel.disabled_at is None:
+    channel.disabled_reason = _why_disable(channel, refusal)[:500]
+    if not channel.disabled_reason:
         return None
+    channel.disabled_at = refusal.at
+    channel.save(update_fields=["disabled_at", "disabled_reason"])
     for reader in (channel.user, *_managers_of(channel.user)):
         _queue_notice(channel, reader, now=refusal.at)
     return channel
+
+
+def _why_disable(channel: Channel, refusal: Refusal) -> str:
+    """ "" if it stays in use."""
+    if refusal.bounced:
+        return f"Its address was refused: {refusal.reason}"
+    if _refused_in_a_row(channel):
+        return f"It refused {REFUSALS_TO_DISABLE} messages in a row: {refusal.reason}"
+    return ""
+
+
+def _refused_in_a_row(channel: Channel) -> bool:
+    """Whether the last messages that it got, by the time of their last attempt, were all refused for good.
+
+    Asked of the messages and not counted: several end in one transaction, and what a relay accepted may come back long
+    after, when others were accepted. A channel that was confirmed again begins anew.
+    """
+    newest = Message.objects.filter(channel=channel, state__in=[State.SENT, State.FAILED]).order_by("-pk")
+    last = (
+        Message.objects.filter(pk__in=newest.values("pk")[:_LOOKED_AT])
+        .annotate(ended_at=Max("attempts__ended_at"))
+        .filter(ended_at__gte=channel.verified_at or channel.created_at)
+        .order_by("-ended_at", "-pk")
+        .values_list("state", "error_kind")[:REFUSALS_TO_DISABLE]
+    )
+    return list(last) == [(State.FAILED, ErrorKind.PERMANENT)] * REFUSALS_TO_DISABLE
 
 
 def _queue_notice(channel: Channel, reader: User, *, now: datetime) -> None:

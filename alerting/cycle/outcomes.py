@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts.models import Channel
-from alerting.channels import Refusal, channels_answered, channels_refused
+from alerting.channels import Refusal, channels_refused
 from alerting.cycle.context import CycleContext
 from alerting.cycle.prepared import prepared_run
 from alerting.cycle.recheck import Checked
@@ -142,14 +142,14 @@ def uncounted_until(message: Message, *, now: datetime) -> datetime:
 def outcomes_record(outcomes: Sequence[Outcome], *, worker: str) -> Recorded:
     """Write all in one statement and so in one transaction, with what refusals do to channels. Raises what the
     database does."""
-    refusals = [refusal for each in outcomes if (refusal := _refusal(each))]
-    answered = {each.checked.message.channel_id for each in outcomes if _ends_refusals(each)}
-    if not refusals and not answered:
+    refusals = {each.message_id: refusal for each in outcomes if (refusal := _refusal(each))}
+    if not refusals:
         return Recorded(_write(outcomes, worker))
     with transaction.atomic():
         ours = _write(outcomes, worker)
-        channels_answered(answered)
-        return Recorded(ours, tuple(channels_refused(refusals)))
+        # whoever holds the claim now says what the channel answered
+        counted = [refusal for message_id, refusal in refusals.items() if message_id in ours]
+        return Recorded(ours, tuple(channels_refused(counted)))
 
 
 def _write(outcomes: Sequence[Outcome], worker: str) -> frozenset[int]:
@@ -164,11 +164,6 @@ def _refusal(outcome: Outcome) -> Refusal | None:
         return None
     said = storable(str(fault))
     return Refusal(outcome.checked.message.channel_id, said, fault.bounced, outcome.tried.ended_at)
-
-
-def _ends_refusals(outcome: Outcome) -> bool:
-    channel = outcome.checked.channel
-    return outcome.tried.fault is None and channel is not None and channel.refusals > 0
 
 
 def storable(text: str) -> str:
