@@ -76,7 +76,7 @@ def sending_of(checked: Checked, user: User, context: CycleContext, *, now: date
 def unsubscribe_link(checked: Checked, user: User) -> str:
     """For all subscriptions that the message speaks for; "" where it speaks for none."""
     subscriptions: dict[int, Subscription] = {one.subscription_id: one.subscription for one in checked.wanted}
-    return links.unsubscribe_url(subscriptions.values(), user) if subscriptions else ""
+    return links.unsubscribe_url(subscriptions.values(), user, message_id=checked.message.pk) if subscriptions else ""
 
 
 def alert_of(one: Notification, found: Loaded) -> facts.Alert:
