@@ -49,6 +49,7 @@ class Rounds:
         self._senders = Senders(context, self._recorder, self._in_hand, until=until)
         self._preparation = Preparation(context, counts, self._recorder, self._in_hand)
         self._paces: dict[str, Pace] = {}
+        self._more: set[str] = set()  # kinds of which more may be due than was claimed
         self._probe_at = context.monotonic()
 
     def run(self) -> str:
@@ -70,35 +71,41 @@ class Rounds:
         until = self._context.monotonic() + SUSPECTS_EVERY_SECONDS
         while self._senders.open() and self._context.monotonic() < until:
             self._probe()
-            full = self._claim_where_there_is_room()
-            if full is None and not self._senders.unfinished():
+            if not self._claim_where_there_is_room() and not self._senders.unfinished():
                 return False
-            self._look_round(full or ())
+            self._look_round(self._more)
             self._context.intake()
         return True
 
-    def _claim_where_there_is_room(self) -> Collection[str] | None:
-        """The kinds of which more may be due than was claimed; None if nothing was."""
+    def _claim_where_there_is_room(self) -> bool:
+        """For all kinds together, which is one statement and mostly enough; then for each of which more may be due.
+
+        False if nothing was due.
+        """
         rooms = self._rooms()
         if not rooms:
-            return ()
+            return True  # all hands are full
         together = min(rooms.values())
         claimed = self._claim(together, kinds=rooms)
-        if not claimed.message_ids:
-            return None
         self._work(claimed)
         if len(claimed.message_ids) < together:
-            return ()
-        return [kind for kind, room in self._rooms().items() if self._fill(kind, room)]
+            self._more -= rooms.keys()
+            return bool(claimed.message_ids)
+        self._more |= rooms.keys()
+        for kind, room in self._rooms().items():
+            self._fill(kind, room)
+        return True
 
-    def _fill(self, kind: str, room: int) -> bool:
+    def _fill(self, kind: str, room: int) -> None:
         claimed = self._claim(room, kinds=(kind,))
         self._work(claimed)
-        return len(claimed.message_ids) >= room
+        if len(claimed.message_ids) < room:
+            self._more.discard(kind)
 
     def _rooms(self) -> dict[str, int]:
         """How many messages may be claimed for each kind whose connections may soon be idle."""
         paused, rooms = kinds_shut() | self._senders.shut, {}
+        self._more -= paused
         for kind in ChannelKind.values:
             pace, unfinished = self._pace(kind), self._senders.unfinished(kind)
             if kind not in paused and unfinished <= pace.low():
@@ -133,7 +140,7 @@ class Rounds:
         """Messages during which a worker died: each alone in this process. True if some may wait still."""
         until = self._context.monotonic() + SUSPECTS_FOR_SECONDS
         while self._senders.unfinished() and self._context.monotonic() < until:
-            self._look_round(())
+            self._look_round()
         if self._senders.unfinished():
             return True
         while self._senders.open():
@@ -175,11 +182,11 @@ class Rounds:
     def _finish(self) -> None:
         """Wait until nothing is in hand."""
         while self._senders.unfinished():
-            self._look_round(())
+            self._look_round()
 
-    def _look_round(self, full: Collection[str]) -> None:
-        """Wait a moment, or until nothing is in hand or one of the kinds that are `full` has room again."""
-        self._senders.wait({kind: self._pace(kind).low() for kind in full}, seconds=LOOK_SECONDS)
+    def _look_round(self, kinds: Collection[str] = ()) -> None:
+        """Wait a moment, or until nothing is in hand or one of these kinds has room again."""
+        self._senders.wait({kind: self._pace(kind).low() for kind in kinds}, seconds=LOOK_SECONDS)
         self._context.beat()
         for kind, pace in self._paces.items():
             pace.left(self._senders.unfinished(kind))
