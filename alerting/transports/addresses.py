@@ -7,10 +7,7 @@ name. Whatever is not public is refused, unless an operator allows its network.
 
 from __future__ import annotations
 
-import queue
-import socket
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -18,9 +15,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 
+from alerting.transports.look_up import Resolve, answers_within, dns_answers
+
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
-Resolve = Callable[[str, int], Sequence[str]]  # host and port to addresses; raises OSError
 
 # IANA IPv4 Special-Purpose Address Registry, and multicast and reserved space (RFC 5771, RFC 1112).
 _NOT_PUBLIC_V4 = tuple(
@@ -139,35 +137,6 @@ def is_public(address: IPAddress) -> bool:
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_V4)
     return address in _PUBLIC_V6 and not any(address in network for network in _NOT_PUBLIC_V6)
-
-
-def dns_answers(host: str, port: int) -> list[str]:
-    """What the system's resolver says, in its order. Raises `OSError`."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
-
-
-def answers_within(resolve: Resolve, host: str, port: int, *, seconds: float) -> Sequence[str]:
-    """`resolve`, for no longer than that: the system's resolver knows no deadline. Raises `OSError`.
-
-    A look-up that takes longer is left to end by itself, on its own thread.
-    """
-    said: queue.SimpleQueue[Sequence[str] | Exception] = queue.SimpleQueue()
-
-    def look_up() -> None:
-        try:
-            said.put(resolve(host, port))
-        except Exception as fault:
-            said.put(fault)
-
-    threading.Thread(target=look_up, name="dns", daemon=True).start()
-    try:
-        answer = said.get(timeout=max(0.0, seconds))
-    except queue.Empty:
-        raise TimeoutError(f"no answer from DNS for {host}") from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
 
 
 def address_check(url: str, guard: Guard, *, seconds: float, resolve: Resolve = dns_answers) -> None:

@@ -20,13 +20,11 @@ from alerting.models import ErrorKind
 from alerting.transports.addresses import (
     AddressRefused,
     Guard,
-    Resolve,
     Target,
-    answers_within,
-    dns_answers,
     target_of,
 )
 from alerting.transports.contract import TransportError
+from alerting.transports.look_up import Resolve, answers_within, dns_answers
 from alerting.transports.unanswered import HERE, Unanswered
 from alerting.transports.watchdog import Watchdog
 

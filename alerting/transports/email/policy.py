@@ -17,12 +17,15 @@ _ENHANCED = re.compile(r"(?:^\s*|\(#)([245])\.(\d{1,3})\.(\d{1,3})\b", re.MULTIL
 # The server wants a sign-in, or one by another mechanism: RFC 4954 and the registry's 5.7.x.
 _AUTH_CODES = frozenset({530, 534, 535, 538})
 _AUTH_ENHANCED = frozenset({"7.8", "7.9", "7.10", "7.11"})
+# Too much at once, of which the next hour knows nothing: greylists, and Gmail's "receiving mail at a rate that …".
+_SLOWER_WORDS = re.compile(r"gr[ea]y ?list|\bat a rate\b|too (quickly|fast)|try again", re.IGNORECASE)
 # Bad destination: mailbox, system or syntax; moved; null MX; mailbox disabled.
 _NO_SUCH_ADDRESS = frozenset({"1.1", "1.2", "1.3", "1.6", "1.10", "2.1"})
 # What passes though the server has given up: a full mailbox, a full disk, congestion, a time that ran out.
 _PASSES = frozenset({"2.2", "3.1", "4.5", "4.7"})
-# The sender: its address or system; SPF, DKIM, DMARC, reverse DNS, too much mail from here (RFC 7372, RFC 7505).
-_ABOUT_THE_SENDER = frozenset({"1.7", "1.8", *(f"7.{detail}" for detail in range(20, 30))})
+# The sender: its address or system; SPF, DKIM, DMARC, reverse DNS, too much mail from here (RFC 7372, RFC 7505); and
+# from 5.7.500 on what Microsoft 365 says of senders, addresses and tenants (its list of non-delivery codes).
+_ABOUT_THE_SENDER = frozenset({"1.7", "1.8", *(f"7.{detail}" for detail in (*range(20, 30), *range(500, 800)))})
 # The same in words, for the many servers that say 5.7.1 or nothing. Postfix keeps until RCPT what it finds wrong with
 # sender or client, Exim and qmail give no enhanced codes: all would look as if the recipient were refused.
 _ABOUT_THE_SENDER_WORDS = re.compile(
@@ -33,6 +36,8 @@ _ABOUT_THE_SENDER_WORDS = re.compile(
       | (client\ host|helo\ command)\ rejected
       | block\ ?list | black\ ?list | spamhaus | \b(dnsb|rb)l\b | blocked\ using | reputation
       | \b(spf|dkim|dmarc)\b | reverse\ dns | \bptr\b | authenticat
+      | email\ address\ is\ not\ verified | banned\ send | unusual\ rate | originating\ from\ your
+      | too\ many\ (invalid|unknown)\ recipients | traffic\ not\ accepted
       | (sending|daily|hourly|rate|message)\ (user\ )?(sending\ )?(limit|quota) | too\ many\ (messages|mails)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -89,7 +94,8 @@ def judge(stage: Stage, code: int, text: str) -> Verdict:
     found = _ENHANCED.search(text)
     detail = f"{found[2]}.{found[3]}" if found else ""
     if code in _AUTH_CODES or (for_good and detail in _AUTH_ENHANCED):
-        return MEND_SETTINGS
+        # behind MAIL it may be the relay of this one recipient that wants a sign-in
+        return MEND_FOR_THIS if stage in (Stage.RCPT, Stage.DATA) else MEND_SETTINGS
     if not for_good:
         return WAIT_ALL if before_a_message else WAIT
     if before_a_message:
@@ -105,6 +111,8 @@ def judge(stage: Stage, code: int, text: str) -> Verdict:
 def _for_good(stage: Stage, code: int, detail: str, text: str) -> Verdict:
     """5xx to RCPT, to DATA or to the content: whose fault is it?"""
     if detail in _PASSES or (not detail and _full(code, text)):
+        return WAIT
+    if _SLOWER_WORDS.search(text) and not _ABOUT_THE_SENDER_WORDS.search(text) and detail not in _ABOUT_THE_SENDER:
         return WAIT
     if detail in _NO_SUCH_ADDRESS:
         return BOUNCE

@@ -13,6 +13,8 @@ import struct
 import time
 from typing import Any
 
+from alerting.transports.look_up import answers_within, dns_answers
+
 _LONGEST_LINE = 8192  # that of smtplib; RFC 5321, section 4.5.3.1.5, asks for 512
 _NO_SUCH_CODE = -1  # smtplib's word for an answer that begins with no number
 
@@ -42,14 +44,16 @@ class Session(smtplib.SMTP):
         return code, answer
 
     def opened(self) -> None:
-        """From here on the kernel keeps the time-out of each read and write."""
+        """From here on the kernel keeps the time-out of each read and write. TLS does not hear of that one."""
         seconds = max(self.timeout, 0.001)
         bound = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))  # a timeval
         assert self.sock is not None
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if isinstance(self.sock, ssl.SSLSocket):
+            return
         self.sock.settimeout(None)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bound)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def getreply(self) -> tuple[int, bytes]:
         """The code and the text of one answer, its lines joined by LF (RFC 5321, section 4.2.1).
@@ -78,7 +82,7 @@ class Session(smtplib.SMTP):
             raise smtplib.SMTPServerDisconnected("Connection closed")
         try:
             heard = self.sock.recv(_LONGEST_LINE)
-        except (BlockingIOError, ssl.SSLWantReadError) as fault:
+        except BlockingIOError as fault:
             raise TimeoutError(f"the server said nothing for {self.timeout:g} s") from fault
         if not heard:
             self.close()
@@ -102,8 +106,7 @@ class Session(smtplib.SMTP):
 def _connection(host: str, port: int, *, timeout: float, deadline: float) -> socket.socket:
     """To the first address of the host that answers; `timeout` is for each, `deadline` for all. Raises `OSError`."""
     refused: OSError = TimeoutError("no address of the host answered in time")
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for address in (str(where[0]) for *_, where in found):
+    for address in answers_within(dns_answers, host, port, seconds=deadline - time.monotonic()):
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the message's deadline passed before an address of the host answered")

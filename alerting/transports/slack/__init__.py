@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable
 
 from alerting.links import history_url
-from alerting.transports.addresses import Guard, Resolve, dns_answers, guard_of_settings
+from alerting.transports.addresses import Guard, guard_of_settings
 from alerting.transports.contract import Outgoing, TransportError, nothing
+from alerting.transports.look_up import Resolve, dns_answers
 from alerting.transports.posting import Answer, Poster, refused
 from alerting.transports.slack.blocks import MOST_BLOCKS, escape, sections
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from alerting.transports.addresses import Guard, Resolve, dns_answers
+from alerting.transports.addresses import Guard
 from alerting.transports.contract import Outgoing, nothing
+from alerting.transports.look_up import Resolve, dns_answers
 from alerting.transports.posting import Poster, refused
 from alerting.transports.webhook.body import body_bytes, webhook_id
 from alerting.transports.webhook.signature import headers

@@ -365,3 +365,33 @@ def test_addresses_that_let_us_wait_are_left_at_the_deadline(monkeypatch: pytest
     transport.close()
     for each in [*waiting, full]:
         each.close()
+
+
+def test_a_resolver_that_hangs_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: let_go.wait(30))
+    transport = EmailTransport(SmtpSettings(host="mail.test", port=25, timeout=20))
+    began = time.monotonic()
+
+    with pytest.raises(TransportError) as raised:
+        transport.send(outgoing(), deadline=began + 0.5)
+
+    assert time.monotonic() - began < 10
+    assert (raised.value.kind, raised.value.whole_kind) == (ErrorKind.TRANSIENT, True)
+    let_go.set()
+    transport.close()
+
+
+def test_a_server_that_falls_silent_behind_tls_is_left_after_the_time_out(certificate: tuple[Path, Path]) -> None:
+    server = SmtpServer(implicit_tls=tls_server_context(certificate)).start()
+    server.hang.add("ana@moana.example")
+    trusting = {"tls": "implicit", "tls_context": lambda: ssl.create_default_context(cafile=str(certificate[1]))}
+    transport = mailer(server, timeout=1.0, **trusting)
+    began = time.monotonic()
+
+    with pytest.raises(TransportError):
+        transport.send(outgoing(), deadline=soon(60))
+
+    assert time.monotonic() - began < 20
+    transport.close()
+    server.stop()

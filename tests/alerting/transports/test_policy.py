@@ -68,6 +68,15 @@ OF_THE_RECIPIENT: list[Row] = [
     (Stage.RCPT, 550, "5.4.7 delivery time expired", WAIT, "time ran out; nobody refused"),
     (Stage.RCPT, 200, "what", WAIT, "no answer to this command"),
     (Stage.RCPT, 0, "", WAIT, "no answer at all"),
+    (
+        Stage.RCPT,
+        550,
+        "5.2.1 The user you are trying to contact is receiving mail at a rate that prevents",
+        WAIT,
+        "Gmail",
+    ),
+    (Stage.RCPT, 550, "5.1.1 Rate limit exceeded", MEND_FOR_THIS, "no bounce, whatever the code says"),
+    (Stage.RCPT, 550, "Greylisted, try again later", WAIT, "the next try is let in, though the code is final"),
     # the address does not exist
     (Stage.RCPT, 550, "5.1.1 no such user", BOUNCE, "bad mailbox"),
     (Stage.RCPT, 550, "5.1.2 no such host", BOUNCE, "bad system"),
@@ -105,8 +114,19 @@ OF_THE_RECIPIENT: list[Row] = [
     (Stage.RCPT, 554, "5.7.1 Client host blocked using zen.spamhaus.org", MEND_FOR_THIS, "our reputation"),
     (Stage.RCPT, 550, "5.7.23 SPF fails", MEND_FOR_THIS, "RFC 7372: our DNS"),
     (Stage.RCPT, 550, "5.7.25 no reverse DNS", MEND_FOR_THIS, "RFC 7372: our DNS"),
-    (Stage.RCPT, 550, "5.7.8 sign in first", MEND_SETTINGS, "a sign-in is asked of everybody"),
-    (Stage.RCPT, 530, "authentication required", MEND_SETTINGS, "a sign-in is asked of everybody"),
+    (Stage.RCPT, 550, "5.7.8 sign in first", MEND_FOR_THIS, "perhaps only where this recipient's mail is relayed"),
+    (
+        Stage.RCPT,
+        530,
+        "5.7.0 authentication required to relay",
+        MEND_FOR_THIS,
+        "one recipient must not stop all others",
+    ),
+    (Stage.RCPT, 550, "5.7.705 Access denied, tenant has exceeded threshold", MEND_FOR_THIS, "Microsoft: our tenant"),
+    (Stage.RCPT, 550, "5.7.708 Access denied, traffic not accepted from this IP", MEND_FOR_THIS, "Microsoft: our IP"),
+    (Stage.RCPT, 550, "5.7.511 Access denied, banned sender [192.0.2.1]", MEND_FOR_THIS, "Microsoft: our IP"),
+    (Stage.RCPT, 550, "5.7.606 Access denied, banned sending IP", MEND_FOR_THIS, "Microsoft: our IP"),
+    (Stage.RCPT, 550, "Too many invalid recipients", MEND_FOR_THIS, "our list of readers, not this one"),
 ]
 
 OF_THE_CONTENT: list[Row] = [
@@ -123,6 +143,9 @@ OF_THE_CONTENT: list[Row] = [
     (Stage.DATA, 550, "5.1.1 no such user after all", BOUNCE, "servers that check late"),
     (Stage.DATA, 550, "5.7.26 sender is unauthenticated, DMARC", MEND_FOR_THIS, "our DNS"),
     (Stage.DATA, 550, "5.7.28 too much mail from your address", MEND_FOR_THIS, "our rate"),
+    (Stage.DATA, 550, "5.7.1 an unusual rate of unsolicited mail originating from your IP", MEND_FOR_THIS, "Gmail: us"),
+    (Stage.DATA, 554, "Message rejected: Email address is not verified.", MEND_FOR_THIS, "SES: our sender"),
+    (Stage.DATA, 530, "authentication required", MEND_FOR_THIS, "perhaps only where this recipient's mail is relayed"),
     (Stage.DATA, 200, "what", WAIT, "no answer that we know"),
 ]
 

@@ -19,7 +19,8 @@ from accounts.channels import new_secret
 from alerting.models import ErrorKind
 from alerting.rendering.facts import Alert, Kind, Vessel
 from alerting.transports import NotHandedOver, Outgoing, TransportError, nothing
-from alerting.transports.addresses import Guard, dns_answers
+from alerting.transports.addresses import Guard
+from alerting.transports.look_up import dns_answers
 from alerting.transports.posting import LONGEST_ANSWER, Poster, retry_after
 from alerting.transports.webhook import WebhookTransport
 from alerting.transports.webhook.body import event, webhook_id
