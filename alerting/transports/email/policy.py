@@ -19,6 +19,7 @@ _AUTH_CODES = frozenset({530, 534, 535, 538})
 _AUTH_ENHANCED = frozenset({"7.8", "7.9", "7.10", "7.11"})
 # Too much at once, of which the next hour knows nothing: greylists, and Gmail's "receiving mail at a rate that …".
 _SLOWER_WORDS = re.compile(r"gr[ea]y ?list|\bat a rate\b|too (quickly|fast)|try again", re.IGNORECASE)
+_RATE_WORD = re.compile(r"\brate\b", re.IGNORECASE)  # some say it under a code for unknown mailboxes
 # Bad destination: mailbox, system or syntax; moved; null MX; mailbox disabled.
 _NO_SUCH_ADDRESS = frozenset({"1.1", "1.2", "1.3", "1.6", "1.10", "2.1"})
 # What passes though the server has given up: a full mailbox, a full disk, congestion, a time that ran out.
@@ -114,7 +115,7 @@ def _for_good(stage: Stage, code: int, detail: str, text: str) -> Verdict:
         return WAIT
     if _SLOWER_WORDS.search(text) and not _ABOUT_THE_SENDER_WORDS.search(text) and detail not in _ABOUT_THE_SENDER:
         return WAIT
-    if detail in _NO_SUCH_ADDRESS:
+    if detail in _NO_SUCH_ADDRESS and not _RATE_WORD.search(text):
         return BOUNCE
     if detail in _ABOUT_THE_SENDER or _ABOUT_THE_SENDER_WORDS.search(text):
         return MEND_FOR_THIS
