@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 
 from alerting.cycle.context import CycleContext
+from alerting.cycle.counts import POSSIBLE_REPEATS
 from alerting.cycle.inhand import InHand
 from alerting.cycle.lane import Lane, Ready, Seat
 from alerting.cycle.outcomes import Settled, outcome_of, uncounted_until
@@ -159,6 +160,8 @@ class Senders:
         if fault.kind == ErrorKind.TRANSIENT and lane.works and lane.leave(ready):
             log.info("connections_limited", kind=lane.kind, answer=fault.answer)
             return False
+        if fault.unknown:
+            POSSIBLE_REPEATS.inc()
         if seat.mentioned:
             # it may be this message's own doing: the next probe is another one
             self._put_off(ready, until=uncounted_until(ready.written.checked.message, now=tried.ended_at))

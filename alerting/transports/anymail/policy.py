@@ -25,7 +25,9 @@ _NOT_REACHED = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.
 
 def judge(fault: Exception) -> TransportError:
     """The fault, typed; what is none of the provider's is ours and passes through."""
-    if isinstance(fault, AnymailConfigurationError | AnymailUnsupportedFeature | AnymailSerializationError):
+    if isinstance(fault, AnymailSerializationError):
+        return _typed("The mail cannot be said to the mail provider", fault, ErrorKind.CONFIGURATION)
+    if isinstance(fault, AnymailConfigurationError | AnymailUnsupportedFeature):
         return _typed("The mail provider's settings are wrong", fault, ErrorKind.CONFIGURATION, whole_kind=True)
     if isinstance(fault, AnymailRecipientsRefused | AnymailInvalidAddress):
         return _typed("The mail provider refused the address", fault, ErrorKind.PERMANENT, bounced=_invalid(fault))
@@ -42,7 +44,12 @@ def _answered(fault: AnymailAPIError, status: int) -> TransportError:
     if status in (408, 429) or status >= 500:
         wait = retry_after(fault.response.headers.get("Retry-After", ""), now=datetime.now(UTC))
         return _typed(
-            "The mail provider wants to be left alone", fault, ErrorKind.TRANSIENT, whole_kind=True, retry_after=wait
+            "The mail provider wants to be left alone",
+            fault,
+            ErrorKind.TRANSIENT,
+            whole_kind=True,
+            unknown=status >= 500,  # it may have taken the mail before it failed
+            retry_after=wait,
         )
     if 200 <= status < 300:
         return _typed(

@@ -95,7 +95,7 @@ def test_answers_have_their_kind(provider: Receiver, code: int, kind: ErrorKind,
 
     fault = fault_of()
 
-    assert (fault.kind, fault.whole_kind, fault.unknown) == (kind, whole_kind, False)
+    assert (fault.kind, fault.whole_kind, fault.unknown) == (kind, whole_kind, code >= 500)
     assert fault.retry_after == (7 if kind == ErrorKind.TRANSIENT else None)
 
 
