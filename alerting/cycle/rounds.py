@@ -29,7 +29,7 @@ from resilience.breakers.group import Probe
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.2  # how long something new waits at most while a server lets us wait
+LOOK_SECONDS = 0.1  # how long something new waits at most while a server lets us wait
 PROBE_EVERY_SECONDS = 1.0
 SUSPECTS_EVERY_SECONDS = 10.0
 SUSPECTS_FOR_SECONDS = 1.0
