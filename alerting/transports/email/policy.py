@@ -17,18 +17,29 @@ _ENHANCED = re.compile(r"(?:^\s*|\(#)([245])\.(\d{1,3})\.(\d{1,3})\b", re.MULTIL
 # The server wants a sign-in, or one by another mechanism: RFC 4954 and the registry's 5.7.x.
 _AUTH_CODES = frozenset({530, 534, 535, 538})
 _AUTH_ENHANCED = frozenset({"7.8", "7.9", "7.10", "7.11"})
-# Too much at once, of which the next hour knows nothing: greylists, and Gmail's "receiving mail at a rate that …".
-_SLOWER_WORDS = re.compile(r"gr[ea]y ?list|\bat a rate\b|too (quickly|fast)|try again", re.IGNORECASE)
-_RATE_WORD = re.compile(r"\brate\b", re.IGNORECASE)  # some say it under a code for unknown mailboxes
 # Bad destination: mailbox, system or syntax; moved; null MX; mailbox disabled.
 _NO_SUCH_ADDRESS = frozenset({"1.1", "1.2", "1.3", "1.6", "1.10", "2.1"})
-# What passes though the server has given up: a full mailbox, a full disk, congestion, a time that ran out.
-_PASSES = frozenset({"2.2", "3.1", "4.5", "4.7"})
-# The sender: its address or system; SPF, DKIM, DMARC, reverse DNS, too much mail from here (RFC 7372, RFC 7505); and
-# from 5.7.500 on what Microsoft 365 says of senders, addresses and tenants (its list of non-delivery codes).
-_ABOUT_THE_SENDER = frozenset({"1.7", "1.8", *(f"7.{detail}" for detail in (*range(20, 30), *range(500, 800)))})
+# What passes though the server has given up: a full mailbox, too many messages for it in an hour (Exchange Online), a
+# full disk, congestion, a time that ran out.
+_PASSES = frozenset({"2.2", "2.121", "2.122", "3.1", "4.5", "4.7"})
+# The same in words: greylists, limits of a server, and a mailbox that is "receiving mail at a rate that …" (Gmail) or
+# "too quickly" (Yahoo). They outrank codes: Gmail says 5.2.1, as of a closed mailbox, others 5.1.1. Somebody who is
+# asked to check an address "and try again" is not asked to wait.
+_PASSES_WORDS = re.compile(
+    r"""gr[ea]y[\ -]?list | \brate[\ -]?(limit|exceeded) | throttl
+      | \bat\ a\ rate\b | too\ (quickly|fast) | (try|come\ back)(\ again)?\ (later|in)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# Exchange Online's 5.7.x about who sends: banned sender, HELO, limit, DMARC, IPv6, address or tenant. Between them are
+# some about the recipient. Source: Microsoft, "Email non-delivery reports and SMTP errors in Exchange Online".
+_EXCHANGE_ABOUT_THE_SENDER = (232, 233, 501, 502, 503, 506, *range(508, 512), 513, *range(606, 650), *range(700, 751))
+# The sender: its address or system, or how much it sends; SPF, DKIM, DMARC, reverse DNS (RFC 7372, RFC 7505).
+_ABOUT_THE_SENDER = frozenset(
+    {"1.7", "1.8", "1.90", *(f"7.{detail}" for detail in (*range(20, 30), *_EXCHANGE_ABOUT_THE_SENDER))}
+)
 # The same in words, for the many servers that say 5.7.1 or nothing. Postfix keeps until RCPT what it finds wrong with
-# sender or client, Exim and qmail give no enhanced codes: all would look as if the recipient were refused.
+# sender or client, Exim and qmail give no enhanced codes: all would look as if the recipient were refused. The last
+# lines are Gmail's and Microsoft's for a banned address, Amazon SES's for an account, cPanel's for a domain.
 _ABOUT_THE_SENDER_WORDS = re.compile(
     r"""relay(ing)?\b.{0,30}(denied|prohibited|not\ (permitted|allowed))
       | ((unable|not\ (permitted|allowed))\ to|do\ not|cannot|won't)\ relay
@@ -37,9 +48,10 @@ _ABOUT_THE_SENDER_WORDS = re.compile(
       | (client\ host|helo\ command)\ rejected
       | block\ ?list | black\ ?list | spamhaus | \b(dnsb|rb)l\b | blocked\ using | reputation
       | \b(spf|dkim|dmarc)\b | reverse\ dns | \bptr\b | authenticat
-      | email\ address\ is\ not\ verified | banned\ send | unusual\ rate | originating\ from\ your
-      | too\ many\ (invalid|unknown)\ recipients | traffic\ not\ accepted
-      | (sending|daily|hourly|rate|message)\ (user\ )?(sending\ )?(limit|quota) | too\ many\ (messages|mails)""",
+      | (sending|daily|hourly|message)\ (user\ )?(sending\ )?(limit|quota)
+      | too\ many\ (messages|mails|(invalid|unknown|bad)\ recipients)
+      | banned\ send(er|ing) | from\ (this|your)\ (ip|network|host|domain)\b
+      | address\ is\ not\ verified | sending\ (is\ )?(paused|suspended|disabled) | exceeded\ the\ max\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 # Without an enhanced code these answers to RCPT mean that the mailbox does not exist (556: RFC 7504) …
@@ -50,6 +62,8 @@ _FULL_WORDS = re.compile(
     r"quota|(mailbox|account|inbox|storage).{0,20}\bfull|insufficient (system )?(disk|space|storage)", re.IGNORECASE
 )
 _SIZE_WORDS = re.compile(r"\bsize\b|too (big|large|long)|maximum", re.IGNORECASE)
+# Left out of what is read: greylist@… says nothing of greylists. 64 is the most before the @ (RFC 5321, 4.5.3.1.1).
+_ADDRESS = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]+")
 
 
 class Stage(StrEnum):
@@ -110,16 +124,15 @@ def judge(stage: Stage, code: int, text: str) -> Verdict:
 
 
 def _for_good(stage: Stage, code: int, detail: str, text: str) -> Verdict:
-    """5xx to RCPT, to DATA or to the content: whose fault is it?"""
-    if detail in _PASSES or (not detail and _full(code, text)):
-        return WAIT
-    if _SLOWER_WORDS.search(text) and not _ABOUT_THE_SENDER_WORDS.search(text) and detail not in _ABOUT_THE_SENDER:
-        return WAIT
-    if detail in _NO_SUCH_ADDRESS and not _RATE_WORD.search(text):
-        return BOUNCE
-    if detail in _ABOUT_THE_SENDER or _ABOUT_THE_SENDER_WORDS.search(text):
+    """5xx to RCPT, to DATA or to the content: whose fault is it? Where code and words disagree, not the reader's."""
+    words = _ADDRESS.sub("", text)
+    if detail in _ABOUT_THE_SENDER or _ABOUT_THE_SENDER_WORDS.search(words):
         return MEND_FOR_THIS
-    unknown = stage is Stage.RCPT and not detail and code in _NO_MAILBOX_CODES and not _RULES_WORDS.search(text)
+    if detail in _PASSES or _PASSES_WORDS.search(words) or (not detail and _full(code, words)):
+        return WAIT
+    if detail in _NO_SUCH_ADDRESS:
+        return BOUNCE
+    unknown = stage is Stage.RCPT and not detail and code in _NO_MAILBOX_CODES and not _RULES_WORDS.search(words)
     return BOUNCE if unknown else GIVE_UP
 
 
