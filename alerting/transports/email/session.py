@@ -92,6 +92,9 @@ class Session(smtplib.SMTP):
     def _get_socket(self, host: str, port: int, timeout: float) -> Any:
         self._heard = b""
         self.on_the_wire = _connection(host, port, timeout=timeout, deadline=self._connect_until)
+        if time.monotonic() >= self._connect_until:
+            # whoever shuts it from outside may have looked a moment before there was a socket
+            raise TimeoutError("the message's deadline passed while the connection was made")
         if self._implicit_tls is None:
             return self.on_the_wire
         return self._handshake(self.on_the_wire, self._implicit_tls)
@@ -104,14 +107,19 @@ class Session(smtplib.SMTP):
 
 
 def _connection(host: str, port: int, *, timeout: float, deadline: float) -> socket.socket:
-    """To the first address of the host that answers; `timeout` is for each, `deadline` for all. Raises `OSError`."""
+    """To the first address of the host that answers. Raises `OSError`.
+
+    `timeout` is for each; of the time until `deadline` each gets an equal share, or one that is out of reach, as all of
+    IPv6 may be, would take that of the others.
+    """
     refused: OSError = TimeoutError("no address of the host answered in time")
-    for address in answers_within(dns_answers, host, port, seconds=deadline - time.monotonic()):
+    addresses = answers_within(dns_answers, host, port, seconds=deadline - time.monotonic())
+    for tried, address in enumerate(addresses):
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the message's deadline passed before an address of the host answered")
         try:
-            connected = socket.create_connection((address, port), min(timeout, left))
+            connected = socket.create_connection((address, port), min(timeout, left / (len(addresses) - tried)))
         except OSError as fault:
             refused = fault
         else:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -341,30 +342,87 @@ def test_a_kind_that_nothing_carries_fails_with_a_clear_reason() -> None:
     assert caught.value.kind == ErrorKind.PERMANENT
 
 
-def test_addresses_that_let_us_wait_are_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    full = socket.socket()
-    full.bind(("127.0.0.1", 0))
-    full.listen(0)
-    waiting = [socket.socket() for _ in range(4)]
-    for each in waiting:  # its queue is full: whoever comes now hears nothing
-        each.setblocking(False)
-        each.connect_ex(full.getsockname())
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", full.getsockname())] * 3
+@contextmanager
+def silence(address: str, port: int = 0) -> Iterator[int]:
+    """A port whose queue is full: whoever comes now hears nothing."""
+    with ExitStack() as opened:
+        full = opened.enter_context(socket.socket())
+        full.bind((address, port))
+        full.listen(0)
+        for _ in range(4):
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+
+
+def lead(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """These are what DNS says of mail.test."""
+    found = [
+        (socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 25))
+        for address in addresses
+    ]
     asked = socket.getaddrinfo
     monkeypatch.setattr(
         socket, "getaddrinfo", lambda host, *args, **more: found if host == "mail.test" else asked(host, *args, **more)
     )
-    transport = EmailTransport(SmtpSettings(host="mail.test", port=25, timeout=20))
-    began = time.monotonic()
 
-    with pytest.raises(TransportError) as raised:
-        transport.send(outgoing(), deadline=began + 0.5)
+
+def test_addresses_that_let_us_wait_are_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    lead(monkeypatch, "127.0.0.1", "127.0.0.2", "127.0.0.3")
+    with silence("0.0.0.0") as port:
+        transport = EmailTransport(SmtpSettings(host="mail.test", port=port, timeout=20))
+        began = time.monotonic()
+
+        with pytest.raises(TransportError, match="did not answer in time") as raised:
+            transport.send(outgoing(), deadline=began + 0.5)
 
     assert time.monotonic() - began < 10  # three times the time-out would be a minute
     assert (raised.value.kind, raised.value.whole_kind) == (ErrorKind.TRANSIENT, True)
     transport.close()
-    for each in [*waiting, full]:
-        each.close()
+
+
+def test_an_address_that_lets_us_wait_leaves_time_for_the_next(
+    server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead(monkeypatch, "127.0.0.2", "127.0.0.1")
+    with silence("127.0.0.2", server.port):
+        transport = mailer(server, host="mail.test", timeout=60.0)
+
+        transport.send(outgoing(), deadline=soon(4))
+    transport.close()
+
+    assert len(server.mails) == 1
+
+
+def test_a_host_is_reached_by_the_address_that_takes_us(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    lead(monkeypatch, "::1", "127.0.0.2", "127.0.0.1")
+    transport = mailer(server, host="mail.test")
+
+    transport.send(outgoing(), deadline=soon())
+    transport.close()
+
+    assert len(server.mails) == 1
+
+
+def test_a_connection_that_comes_with_the_deadline_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.create_connection
+
+    def late(*args: Any, **more: Any) -> socket.socket:
+        connected = connect(*args, **more)
+        time.sleep(0.7)
+        return connected
+
+    monkeypatch.setattr(socket, "create_connection", late)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        transport = EmailTransport(SmtpSettings(host="127.0.0.1", port=mute.getsockname()[1], timeout=20))
+        began = time.monotonic()
+
+        with pytest.raises(TransportError, match="did not answer in time"):
+            transport.send(outgoing(), deadline=began + 0.5)
+
+    assert time.monotonic() - began < 10  # its time-out: 20 s
+    transport.close()
 
 
 def test_a_resolver_that_hangs_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +431,7 @@ def test_a_resolver_that_hangs_is_left_at_the_deadline(monkeypatch: pytest.Monke
     transport = EmailTransport(SmtpSettings(host="mail.test", port=25, timeout=20))
     began = time.monotonic()
 
-    with pytest.raises(TransportError) as raised:
+    with pytest.raises(TransportError, match="did not answer in time") as raised:
         transport.send(outgoing(), deadline=began + 0.5)
 
     assert time.monotonic() - began < 10
@@ -382,16 +440,22 @@ def test_a_resolver_that_hangs_is_left_at_the_deadline(monkeypatch: pytest.Monke
     transport.close()
 
 
-def test_a_server_that_falls_silent_behind_tls_is_left_after_the_time_out(certificate: tuple[Path, Path]) -> None:
-    server = SmtpServer(implicit_tls=tls_server_context(certificate)).start()
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_a_server_that_falls_silent_behind_tls_is_left_after_the_time_out(
+    tls: str, certificate: tuple[Path, Path]
+) -> None:
+    context = tls_server_context(certificate)
+    options: dict[str, Any] = {"tls_context": context} if tls == "starttls" else {}
+    server = SmtpServer(options=options, implicit_tls=context if tls == "implicit" else None).start()
     server.hang.add("ana@moana.example")
-    trusting = {"tls": "implicit", "tls_context": lambda: ssl.create_default_context(cafile=str(certificate[1]))}
+    trusting = {"tls": tls, "tls_context": lambda: ssl.create_default_context(cafile=str(certificate[1]))}
     transport = mailer(server, timeout=1.0, **trusting)
     began = time.monotonic()
 
-    with pytest.raises(TransportError):
+    with pytest.raises(TransportError) as raised:
         transport.send(outgoing(), deadline=soon(60))
 
     assert time.monotonic() - began < 20
+    assert (raised.value.kind, raised.value.unknown) == (ErrorKind.TRANSIENT, True)
     transport.close()
     server.stop()
