@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from alerting.gameday.stage import Stage
 
 Play = Callable[[Stage], None]
+PRODUCTION_LADDER = "30,120,600,3600,14400"  # of RETRY_LADDER_SECONDS, whose waits are seconds in most drills
 
 
 class CannotBePlayed(Exception):

@@ -58,6 +58,13 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid
 
+    def owns(self, pid: int) -> bool:
+        """Whether this process is one of the deployment that runs now: it leads a session of its own."""
+        try:
+            return os.getsid(pid) == self.pid
+        except ProcessLookupError:
+            return False
+
     def look_after(self) -> None:
         """Notice an end; start it again unless it was asked to stop."""
         if self._process.poll() is None or self._stopping:

@@ -61,8 +61,11 @@ class SlackServer:
             self.refuse()
 
     def heard(self, words: str, *, since: float = 0.0) -> float | None:
-        """When (monotonic seconds) a text with these words came and was taken, first after `since`; None: never."""
-        times = (at for at, text in zip(self.taken_at, self.taken, strict=False) if at >= since and words in text)
+        """When (monotonic seconds) a text with these words came and was taken, first after `since`; None: never.
+
+        That it is resolved is no news of it.
+        """
+        times = (at for at, text in zip(self.taken_at, self.taken, strict=False) if at >= since and _tells(text, words))
         return next(times, None)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -107,6 +110,11 @@ _ANSWERS = {
     "error": (500, "server_error"),
     "gone": (404, "no_service"),
 }
+
+
+def _tells(text: str, words: str) -> bool:
+    """One text may tell of several incidents, a line each."""
+    return any(words in line and "Resolved by" not in line for line in text.splitlines())
 
 
 def _parsed(body: bytes, content_type: str) -> dict[str, Any]:

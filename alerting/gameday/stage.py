@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
@@ -109,6 +110,18 @@ class Stage:
         options: dict[str, Any] = {"cadence": cadence, "clock": self.now}
         return send_cycle(CycleContext(**options | changes))
 
+    def cycle_meanwhile(self, **changes: Any) -> threading.Thread:
+        """One send cycle on a thread of its own, while the drill goes on."""
+        thread = threading.Thread(target=self._cycle_apart, kwargs=changes, daemon=True)
+        thread.start()
+        return thread
+
+    def _cycle_apart(self, **changes: Any) -> None:
+        try:
+            self.cycle(**changes)
+        finally:
+            connection.close()
+
     def settle(self) -> None:
         """Cycles with simulated waits between them, until all is sent that has to be."""
         for _ in range(20):
@@ -188,29 +201,30 @@ class Stage:
         """Note whether it holds; `seen` is what is shown where it does not."""
         self.promises.append(Promise(text, bool(kept), "" if kept else str(seen)))
 
-    def slack_hears(self, *kinds: str, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """One of these incidents was posted within a minute of the fault. `meanwhile` is run again and again until
-        then."""
+    def slack_hears(self, *kinds: str, anew: bool = False, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """One of these incidents was posted within a minute of the fault. `anew`: what was posted before the fault does
+        not count, for a drill's second fault. `meanwhile` is run again and again until then."""
+        since = self._struck_at if anew else self._listens_from
 
         def heard_of() -> bool:
-            if self._heard(kinds) is None:
+            if self._heard(kinds, since) is None:
                 meanwhile()
-            return self._heard(kinds) is not None
+            return self._heard(kinds, since) is not None
 
         left = HEARD_WITHIN_SECONDS - (time.monotonic() - self._struck_at)
         self.wait(heard_of, max(5.0, left))
-        heard = self._heard(kinds)
+        heard = self._heard(kinds, since)
         seconds = None if heard is None else max(0.0, heard - self._struck_at)
         self.promise(
-            f"Slack hears of {' or '.join(kinds)} within {HEARD_WITHIN_SECONDS:.0f} s",
+            f"Slack hears of {' or '.join(kinds)}{' anew' if anew else ''} within {HEARD_WITHIN_SECONDS:.0f} s",
             seconds is not None and seconds <= HEARD_WITHIN_SECONDS,
             "nothing" if seconds is None else f"after {seconds:.1f} s",
         )
         if seconds is not None:
             self.slack_seconds = max(seconds, self.slack_seconds or 0.0)
 
-    def _heard(self, kinds: Collection[str]) -> float | None:
-        times = (self.slack.heard(f"*{kind}*", since=self._listens_from) for kind in kinds)
+    def _heard(self, kinds: Collection[str], since: float) -> float | None:
+        times = (self.slack.heard(f"*{kind}*", since=since) for kind in kinds)
         return min((at for at in times if at is not None), default=None)
 
     def slack_is_quiet(self) -> None:
@@ -226,8 +240,8 @@ class Stage:
         self.promise(f"alerts of {_named(readers)} end as {state}{f', “{reason}”' if reason else ''}", kept, ends[:3])
 
     def nothing_burnt(self) -> None:
-        """No message lost an attempt, and all wait with a next time."""
-        rows = set(Message.objects.values_list("state", "attempts_made"))
+        """What was not sent before waits with a next time, and lost no attempt."""
+        rows = set(Message.objects.exclude(state=State.SENT).values_list("state", "attempts_made"))
         self.promise("all messages wait, and no attempt is burnt", rows == {(State.PENDING, 0)}, rows)
 
     def all_sent(self) -> bool:

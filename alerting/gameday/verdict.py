@@ -39,7 +39,18 @@ class Verdict:
 
     @property
     def kept(self) -> bool:
-        return bool(self.skipped) or (bool(self.promises) and all(one.kept for one in self.promises))
+        """A drill that was skipped, or checked nothing, has kept nothing."""
+        return not self.skipped and bool(self.promises) and all(one.kept for one in self.promises)
+
+    @property
+    def failed(self) -> bool:
+        return not self.skipped and not self.kept
+
+    @property
+    def word(self) -> str:
+        if self.skipped:
+            return "skipped"
+        return "kept" if self.kept else "BROKEN"
 
     @property
     def broken(self) -> list[Promise]:
@@ -68,7 +79,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
 def cells(verdict: Verdict) -> tuple[str, ...]:
     """One row of the table."""
     if verdict.skipped:
-        return (verdict.drill, verdict.broke, "–", "–", "–", "–", f"skipped: {verdict.skipped}")
+        return (verdict.drill, verdict.broke, "–", "–", "–", "–", f"{verdict.word}: {verdict.skipped}")
     heard = "–" if verdict.slack_seconds is None else f"{verdict.slack_seconds:.1f} s"
     return (
         verdict.drill,
@@ -77,7 +88,7 @@ def cells(verdict: Verdict) -> tuple[str, ...]:
         str(verdict.lost),
         str(verdict.repeated),
         heard,
-        "kept" if verdict.kept else f"BROKEN: {_first_broken(verdict)}",
+        verdict.word if verdict.kept else f"{verdict.word}: {_first_broken(verdict)}",
     )
 
 

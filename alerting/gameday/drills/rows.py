@@ -12,6 +12,7 @@ from psycopg import sql
 from accounts.models import User
 from alerting.cycle.context import DIGEST
 from alerting.gameday.drill import drill
+from alerting.gameday.readers import Reader
 from alerting.gameday.stage import Stage
 from alerting.models import AlertRule, Message, MessageKind, Notification, SendCycleRun, State
 from alerting.operations import notification_retry
@@ -65,10 +66,12 @@ def deleted_user(stage: Stage) -> None:
     User.objects.filter(pk=deleted.user.pk).update(deleted_at=timezone.now())
     stage.alerts(1, readers)  # its subscriptions live on
     _row_gone("accounts_user", gone.user.pk)
-    stage.settle()
+    stage.cycle()
 
     stage.all_end_as(State.CANCELLED, [deleted, gone], reason="The user was deleted")
     stage.all_end_as(State.SENT, [before, *readers[3:]])
+    runs = SendCycleRun.objects.count()
+    stage.promise("all of it in one cycle", runs == 1, f"{runs} cycles")
     reached = {address for mail in stage.smtp.mails for address in mail.to}
     stage.promise("no mail goes to them", not reached & {deleted.address, gone.address}, reached)
     stage.slack_hears("deleted_user_with_subscriptions")
@@ -106,16 +109,29 @@ def _row_gone(table: str, key: int) -> None:
 def template_in_one_rule(stage: Stage) -> None:
     """The rule's alerts leave in the built-in words, everybody else's as they are; Slack hears which rule it is."""
     readers = stage.readers(5)
+    broken, others = readers[0], readers[1:]
+    written = {one.rule.pk for one in others[:2]}  # the rest have the built-in words
+    AlertRule.objects.filter(pk__in=written).update(template="{{ vessel }} in the words of {{ rule }}")
     stage.alerts(2, readers)
 
     stage.strike()
-    AlertRule.objects.filter(pk=readers[0].rule.pk).update(template="{{ nothing_of_this_name }}")
+    AlertRule.objects.filter(pk=broken.rule.pk).update(template="{{ nothing_of_this_name }}")
     stage.settle()
 
     stage.all_end_as(State.SENT, readers)
-    texts = [mail.text for mail in stage.smtp.to(readers[0].address)]
-    stage.promise("its alerts say what happened", all("ENDEAVOUR" in text for text in texts), texts[:1])
+    built_in = [_said(stage, one) for one in others[2:]]
+    stage.promise("its alerts say what happened in the built-in words", _said(stage, broken) in built_in, built_in)
+    own = [mail.text for one in others[:2] for mail in stage.smtp.to(one.address)]
+    theirs = sum(f"in the words of {one.rule.name}" in text for one in others[:2] for text in own)
+    stage.promise("others' templates are used as they are", theirs == len(own) == 4, own)
     stage.slack_hears("template_fault")
+    named = {one.rule.name for one in readers if any(f"“{one.rule.name}”" in text for text in stage.slack.texts)}
+    stage.promise("Slack hears of this rule and no other", named == {broken.rule.name}, named)
+
+
+def _said(stage: Stage, reader: Reader) -> set[str]:
+    """The sentences about the vessels in this reader's mails, without what differs from reader to reader."""
+    return {line for mail in stage.smtp.to(reader.address) for line in mail.text.splitlines() if "ENDEAVOUR" in line}
 
 
 @drill("template-error-in-all", broke="all rules' templates raise, then the product's own layout does")

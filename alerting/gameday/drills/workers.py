@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from django.conf import settings
+
 from accounts.models import User
+from alerting.cycle.queue import DEATHS_TO_QUARANTINE
 from alerting.gameday.drill import drill
 from alerting.gameday.memory import limited_memory
 from alerting.gameday.processes import client_of
 from alerting.gameday.stage import Stage
-from alerting.models import Message, Notification, State
+from alerting.models import Attempt, Message, Notification, State
 
-CONNECTIONS = 20  # the most that a worker has open here: what a kill may repeat
 DIED = ("worker_died", "worker_unclean_shutdown", "worker_deployment_failed")
 _QUICK = {"LEASE_SECONDS": "6", "RETRY_LADDER_SECONDS": "1,1,1,2,2"}
 
@@ -49,28 +51,34 @@ class Killer:
     environment=_QUICK,
 )
 def killed(stage: Stage) -> None:
-    """A kill loses nothing and repeats at most one message for each open connection; Slack hears of it; another worker
-    goes on."""
+    """A kill loses nothing and repeats at most one message for each open connection; Slack hears of either; another
+    worker goes on."""
     readers = stage.readers(4)
-    stage.smtp.delay = 0.05
-    stage.smtp.before_answer = killer = Killer(stage, lambda address: len(stage.smtp.mails) == 15)
-    stage.may_repeat = 2 * CONNECTIONS
+    stage.smtp.delay = 0.1
+    stage.smtp.before_answer = killer = Killer(stage, lambda address: len(stage.smtp.mails) >= 15 and not killer.killed)
+    stage.may_repeat = 2 * settings.MAIL_CONNECTIONS
     stage.worker("housekeeping", ready=False)
     worker = stage.worker()
 
     stage.strike()
     stage.crossings(15, readers)
     stage.promise("a process that sends is killed", stage.wait(lambda: killer.killed, 30), "none was found")
-    stage.slack_hears(*DIED)
+    stage.slack_hears("worker_died")
     all_there = stage.wait(stage.all_sent, 60)
     stage.promise("all is sent after the first kill", all_there, _states())
+    stage.promise("its supervisor starts it again", len(worker.ends) == 1, worker.ends)
 
     already = len(stage.smtp.mails)
-    stage.crossings(10, readers)
-    stage.wait(lambda: len(stage.smtp.mails) > already + 5, 30)
+    stage.crossings(50, readers)
+    stage.promise("it sends again", stage.wait(lambda: len(stage.smtp.mails) > already + 5, 30), _states())
+    in_hand = Message.objects.filter(state=State.CLAIMED).count()
+    stage.strike()
     worker.signal(signal.SIGKILL, whole_group=True)
+    stage.promise("the deployment is killed with messages in hand", in_hand, _states())
     stage.promise("all is sent after the second kill", stage.wait(stage.all_sent, 60), _states())
-    stage.promise("the supervisor had to start it again", len(worker.ends) >= 1, worker.ends)
+    ends = stage.wait(lambda: len(worker.ends) == 2, 10)
+    stage.promise("its supervisor starts it once more", ends and worker.ends[1] == -signal.SIGKILL, worker.ends)
+    stage.slack_hears("worker_unclean_shutdown", anew=True)
 
 
 @drill(
@@ -80,8 +88,8 @@ def out_of_memory(stage: Stage) -> None:
     """The kernel kills the worker; Slack hears of it and of the cause; all others are sent, and the message that does
     it stays on record with its deaths and a next time."""
     readers = stage.readers(3)
-    stage.may_repeat = 2 * CONNECTIONS
     heavy = readers[0]
+    stage.may_repeat = len(readers) - 1  # what was in hand beside it; after one death it is alone
     stage.victims = {heavy.user.pk}
     stage.alerts(1, readers)
     words = "an alert that has grown beyond all bounds. " * 25 * 2**17  # 140 MB; MIME needs several copies
@@ -130,13 +138,21 @@ def sigterm(stage: Stage) -> None:
 def two_senders(stage: Stage) -> None:
     """Both work, and nothing is lost or repeated."""
     readers = stage.readers(4)
-    stage.smtp.delay = 0.02
+    stage.smtp.delay = 0.1
     stage.worker()
     stage.worker()
 
-    stage.crossings(75, readers)
+    stage.crossings(150, readers)
     stage.promise("all is sent", stage.wait(stage.all_sent, 60), _states())
+    sent = _sent_by(stage)
+    stage.promise("both deployments send", len(sent) == 2 and all(sent), sent)
     stage.slack_is_quiet()
+
+
+def _sent_by(stage: Stage) -> list[int]:
+    """How many messages each deployment has sent: an attempt names its process, as host:pid."""
+    made = Counter(int(worker.rpartition(":")[2]) for worker in Attempt.objects.values_list("worker", flat=True))
+    return [sum(count for pid, count in made.items() if worker.owns(pid)) for worker in stage.workers]
 
 
 @drill("poison-message", broke="a message kills whatever process sends it", processes=True, environment=_QUICK)
@@ -146,7 +162,8 @@ def poison(stage: Stage) -> None:
     readers = stage.readers(4)
     poisoned = readers[0]
     stage.victims = {poisoned.user.pk}
-    stage.may_repeat = 4 * CONNECTIONS
+    # what was in hand beside it at its first kill; then it is alone, and the server takes it each time
+    stage.may_repeat = len(readers) - 1 + DEATHS_TO_QUARANTINE
     killer = Killer(stage, lambda address: address == poisoned.address)
     stage.smtp.before_answer = killer
     stage.alerts(1, readers)
@@ -166,7 +183,7 @@ def _set_aside(stage: Stage, user: User) -> None:
     apart = stage.wait(rows.filter(state=State.QUARANTINED).exists, 100)
     stage.promise("the message is set aside", apart, _states())
     deaths = Message.objects.get(user=user).death_records.filter(alone=True).count()
-    stage.promise("three deaths alone are on record", deaths >= 3, deaths)
+    stage.promise("three deaths alone are on record", deaths == DEATHS_TO_QUARANTINE, deaths)
     stage.strike()
     stage.slack_hears("message_quarantined")
 

@@ -52,7 +52,7 @@ class Command(BaseCommand):
             raise CommandError("Stopped; the databases and processes are gone.") from None
         if not watch:  # who watched has seen it
             self._tell(verdicts)
-        sys.exit(0 if all(one.kept for one in verdicts) else 1)
+        sys.exit(1 if any(one.failed for one in verdicts) else 0)
 
     def _list(self) -> None:
         for one in DRILLS.values():
@@ -67,7 +67,7 @@ class Command(BaseCommand):
         self.stderr.write(f"{drill.name} …", ending=" ")
         self.stderr.flush()
         verdict = day.play(drill, watch=watch)
-        self.stderr.write(f"{'kept' if verdict.kept else 'BROKEN'} after {verdict.seconds:.1f} s")
+        self.stderr.write(f"{verdict.word} after {verdict.seconds:.1f} s")
         return verdict
 
     def _tell(self, verdicts: list[Verdict]) -> None:
