@@ -18,16 +18,19 @@ from alerting.models import ErrorKind
 from alerting.transports.contract import TransportError
 from alerting.transports.posting import retry_after
 
-_KEYS_OR_BILLS = (401, 402, 403)
+# Not 403: it may be about one recipient, such as one that a trial account may not write to (Mailgun).
+_KEYS_OR_BILLS = (401, 402)
+_TOO_SLOW = 408  # this request did not come in time (RFC 9110, section 15.5.9); others do
 _TOO_BIG = 413
+_TOO_MANY = 429
 _NOT_REACHED = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
 
 
 def judge(fault: Exception) -> TransportError:
     """The fault, typed; what is none of the provider's is ours and passes through."""
-    if isinstance(fault, AnymailSerializationError):
+    if isinstance(fault, AnymailSerializationError | AnymailUnsupportedFeature):
         return _typed("The mail cannot be said to the mail provider", fault, ErrorKind.CONFIGURATION)
-    if isinstance(fault, AnymailConfigurationError | AnymailUnsupportedFeature):
+    if isinstance(fault, AnymailConfigurationError):
         return _typed("The mail provider's settings are wrong", fault, ErrorKind.CONFIGURATION, whole_kind=True)
     if isinstance(fault, AnymailRecipientsRefused | AnymailInvalidAddress):
         return _typed("The mail provider refused the address", fault, ErrorKind.PERMANENT, bounced=_invalid(fault))
@@ -41,13 +44,13 @@ def judge(fault: Exception) -> TransportError:
 def _answered(fault: AnymailAPIError, status: int) -> TransportError:
     if status in _KEYS_OR_BILLS:
         return _typed("The mail provider does not take our key", fault, ErrorKind.CONFIGURATION, whole_kind=True)
-    if status in (408, 429) or status >= 500:
+    if status in (_TOO_SLOW, _TOO_MANY) or status >= 500:
         wait = retry_after(fault.response.headers.get("Retry-After", ""), now=datetime.now(UTC))
         return _typed(
             "The mail provider wants to be left alone",
             fault,
             ErrorKind.TRANSIENT,
-            whole_kind=True,
+            whole_kind=status != _TOO_SLOW,
             unknown=status >= 500,  # it may have taken the mail before it failed
             retry_after=wait,
         )

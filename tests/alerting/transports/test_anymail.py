@@ -16,7 +16,10 @@ from alerting.transports import Outgoing, TransportError, transport_for
 from tests.alerting.transports.http_receiver import Receiver, receiving, status
 
 pytest.importorskip("anymail")
+from anymail.exceptions import AnymailSerializationError, AnymailUnsupportedFeature
+
 from alerting.transports.anymail import AnymailTransport
+from alerting.transports.anymail.policy import judge
 
 REFUSED = b"""{"ErrorCode": 300, "Message": "Invalid 'To' address: 'ana@moana.example'."}"""
 POSTMARK = "anymail.backends.postmark.EmailBackend"
@@ -84,10 +87,14 @@ def test_the_setting_chooses_the_provider(settings: Any) -> None:
     ("code", "kind", "whole_kind"),
     [
         (401, ErrorKind.CONFIGURATION, True),
+        (402, ErrorKind.CONFIGURATION, True),
+        (403, ErrorKind.CONFIGURATION, False),
+        (408, ErrorKind.TRANSIENT, False),
         (413, ErrorKind.PERMANENT, False),
         (422, ErrorKind.CONFIGURATION, False),
         (429, ErrorKind.TRANSIENT, True),
         (500, ErrorKind.TRANSIENT, True),
+        (503, ErrorKind.TRANSIENT, True),
     ],
 )
 def test_answers_have_their_kind(provider: Receiver, code: int, kind: ErrorKind, whole_kind: bool) -> None:
@@ -141,6 +148,13 @@ def test_a_provider_that_cannot_be_reached_pauses_the_kind(provider: Receiver, s
     fault = fault_of()
 
     assert (fault.kind, fault.whole_kind, fault.unknown) == (ErrorKind.TRANSIENT, True, False)
+
+
+@pytest.mark.parametrize("fault", [AnymailSerializationError("a date"), AnymailUnsupportedFeature("two bodies")])
+def test_a_mail_that_cannot_be_said_to_the_provider_stops_no_other(fault: Exception) -> None:
+    typed = judge(fault)
+
+    assert (typed.kind, typed.whole_kind, typed.bounced) == (ErrorKind.CONFIGURATION, False, False)
 
 
 def test_a_missing_key_is_the_configuration_s_fault(settings: Any) -> None:
