@@ -157,11 +157,11 @@ class Senders:
 
     def _way_shut(self, ready: Ready, lane: Lane, seat: Seat, tried: Tried, fault: TransportError) -> bool:
         """The kind pauses and no attempt is burnt; or the server only wants fewer connections than we have."""
+        if fault.unknown:
+            POSSIBLE_REPEATS.inc()
         if fault.kind == ErrorKind.TRANSIENT and lane.works and lane.leave(ready):
             log.info("connections_limited", kind=lane.kind, answer=fault.answer)
             return False
-        if fault.unknown:
-            POSSIBLE_REPEATS.inc()
         if seat.mentioned:
             # it may be this message's own doing: the next probe is another one
             self._put_off(ready, until=uncounted_until(ready.written.checked.message, now=tried.ended_at))

@@ -17,6 +17,8 @@ from resilience.incidents import incident_clear, incident_report
 # How long until the next probe: somebody has to mend settings; a server that is down comes back by itself.
 PROBE_AFTER = {ErrorKind.CONFIGURATION: timedelta(seconds=60), ErrorKind.TRANSIENT: timedelta(seconds=15)}
 
+LONGEST_ASKED_SECONDS = 600.0
+
 
 def _announce(change: Transition) -> None:
     """One incident for each time that a way is shut."""
@@ -54,10 +56,16 @@ def way_shut(kind: str, *, fault: TransportError, probe: Probe | None, now: date
     _WAYS.trip(
         kind,
         reason=f"{fault} {fault.answer}".strip(),
-        retry_at=now + PROBE_AFTER.get(fault.kind, PROBE_AFTER[ErrorKind.TRANSIENT]),
+        retry_at=now + probe_after(fault),
         probe=probe,
         now=now,
     )
+
+
+def probe_after(fault: TransportError) -> timedelta:
+    """As long as the other side asks for, within reason; at least as long as its kind of fault takes."""
+    asked = timedelta(seconds=min(fault.retry_after or 0.0, LONGEST_ASKED_SECONDS))
+    return max(asked, PROBE_AFTER.get(fault.kind, PROBE_AFTER[ErrorKind.TRANSIENT]))
 
 
 def way_open(probe: Probe, *, now: datetime) -> None:

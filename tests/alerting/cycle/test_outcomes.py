@@ -8,6 +8,7 @@ import pytest
 
 from alerting.cycle.context import REALTIME, CycleContext
 from alerting.cycle.outcomes import after_fault, storable
+from alerting.cycle.ways_out import probe_after
 from alerting.models import ErrorKind, State
 from alerting.transports import TransportError
 from tests.alerting.world import NOW
@@ -53,3 +54,11 @@ def test_what_the_other_side_asks_for_is_kept_within_reason(asked: float, second
 
 def test_what_no_column_keeps_is_replaced() -> None:
     assert storable("a\x00b\udcffc") == "a�b?c"
+
+
+def test_a_way_that_is_shut_is_probed_when_the_other_side_asks_for_it_within_reason() -> None:
+    def after(retry_after: float | None) -> float:
+        fault = TransportError("busy", kind=ErrorKind.TRANSIENT, whole_kind=True, retry_after=retry_after)
+        return probe_after(fault).total_seconds()
+
+    assert [after(None), after(3), after(120), after(86_400)] == [15, 15, 120, 600]
