@@ -1,8 +1,9 @@
 """The main process of a deployment: starts the workers, watches that they can work, stops them.
 
-It talks to no database itself, so that nothing can hold it up. Exit codes: 0 after a stop that was asked for and
-clean; 1 when a child was killed, the workers stalled, a second signal came, or the deadline of stopping passed. The
-supervisor starts it again.
+Nothing can hold it up: what it needs of a database is asked for in threads that it waits for some seconds at most, and
+its end has a deadline of its own, whatever blocks it by then, be it a log that nobody reads. Exit codes: 0 after a stop
+that was asked for and clean; 1 when a child was killed, the workers stalled, a second signal came, the deadline of
+stopping passed, or it stumbled itself. The supervisor starts it again.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import logging
 import os
 import select
-import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 from django.conf import settings
@@ -30,7 +32,7 @@ from alerting.workers.stop_flag import stop_begin, stopping
 from resilience.incidents import flush, incident_report
 from resilience.ledger.book import Run
 from resilience.ledger.causes import cause_of
-from resilience.ledger.keeper import RunKeeper
+from resilience.ledger.keeper import RunKeeper, within
 from resilience.ledger.models import Cause
 from resilience.metrics import metrics_serve
 from resilience.metrics_folder import metrics_folder_sweep
@@ -39,12 +41,14 @@ from resilience.systemd import systemd_tell
 log = structlog.get_logger(__name__)
 
 CLEAN, FAILED = 0, 1
-LOOK_SECONDS = 0.5
+LOOK_SECONDS, DRAIN_LOOK_SECONDS = 0.5, 0.2
 # The sentinel looks round every half second.
 STALLED_AFTER_SECONDS = 7.0
 # After a death: what the others have in hand gets this long. All of it is less than 15 seconds.
 DRAIN_BROKEN_SECONDS = 5.0
 LEDGER_SECONDS = 2.0
+# What may follow the drain: kill, tell, close the ledger. Past it the process ends in the middle of whatever it does.
+END_SECONDS = 8.0
 WATCHDOG_SECONDS = 5.0  # systemd is told that often; its WatchdogSec is a multiple
 
 
@@ -59,20 +63,43 @@ def deployment_run(name: str) -> int:
     signals.install()  # after the constructor, which installs handlers of its own
     keeper = RunKeeper(run, in_hand=messages_in_hand)
     try:
+        return _run(name, deployment, signals, keeper)
+    except BaseException as error:
+        _fall(deployment, keeper, error)
+
+
+def _run(name: str, deployment: Deployment, signals: StopSignals, keeper: RunKeeper) -> int:
+    run = deployment.run
+    try:
         deployment.start()
     except RuntimeError as fault:
         return _not_started(deployment, fault)
-    signals.watch(first=_stop_asked, second=_end_at_once(deployment, keeper))
+    signals.watch(first=_stop_asked(deployment), second=_end_at_once(deployment, keeper))
     keeper.begin()
-    stop_metrics = metrics_serve(port=settings.METRICS_PORT) if settings.METRICS_PORT else None
+    stop_metrics = _metrics_begin(name)
     log.info("worker_started", deployment=name, instance=run.instance, pid=os.getpid())
     reason = _watch(deployment, signals)
-    code = _stop(deployment, keeper, run, reason=reason)
-    if stop_metrics is not None:
-        stop_metrics()
+    code = _stop(deployment, keeper, reason=reason)
+    stop_metrics()
     log.info("worker_stopped", deployment=name, code=code, reason=reason)
     flush(2.0)
     return code
+
+
+def _metrics_begin(name: str) -> Callable[[], None]:
+    """Returns what stops them. Mails leave without them: a port that another has is told, and that is all."""
+    if not settings.METRICS_PORT:
+        return lambda: None
+    try:
+        return metrics_serve(port=settings.METRICS_PORT)
+    except OSError as fault:
+        incident_report(
+            kind="metrics_not_served",
+            summary=f"The metrics of “{name}” cannot be had on port {settings.METRICS_PORT}: {fault}",
+            severity="warning",
+            fingerprint=f"metrics_not_served:{name}:{settings.METRICS_PORT}",
+        )
+        return lambda: None
 
 
 def _sweep_metrics() -> None:
@@ -91,7 +118,7 @@ def _watch(deployment: Deployment, signals: StopSignals) -> str:
             told_at = time.monotonic()
         select.select([signals.wake_up], [], [], LOOK_SECONDS)
     systemd_tell("STOPPING=1")
-    return reason
+    return reason or _fault(deployment)  # a death says stop too: it must not look like one that was asked for
 
 
 def _fault(deployment: Deployment) -> str:
@@ -104,19 +131,56 @@ def _fault(deployment: Deployment) -> str:
     return ""
 
 
-def _stop_asked() -> None:
-    log.info("stop_asked")
-    stop_begin()
+def _stop_asked(deployment: Deployment) -> Callable[[], None]:
+    """Nothing is logged by whoever hears the signals: where nobody reads the log, it would not hear the next."""
+
+    def stop() -> None:
+        stop_begin()
+        _end_within(deployment, settings.SEND_DEADLINE_SECONDS + 10.0 + END_SECONDS)
+
+    return stop
 
 
 def _end_at_once(deployment: Deployment, keeper: RunKeeper) -> Callable[[], None]:
     def end() -> None:
-        log.warning("stop_forced")
+        _end_within(deployment, LEDGER_SECONDS + 3.0)  # first: the log may block
         _kill(deployment)
+        log.warning("stop_forced")
         keeper.end(seconds=LEDGER_SECONDS)
         os._exit(FAILED)
 
     return end
+
+
+def _end_within(deployment: Deployment, seconds: float) -> None:
+    """After that the process ends, whatever its other threads wait for."""
+
+    def end() -> None:
+        if deployment.sentinel is not None:
+            deployment.sentinel.kill()
+        os._exit(FAILED)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _fall(deployment: Deployment, keeper: RunKeeper, error: BaseException) -> NoReturn:
+    """This process stumbled. Nobody guards the workers then, and an ordinary exit would wait for them for ever."""
+    _end_within(deployment, END_SECONDS)
+    try:
+        _kill(deployment)
+        incident_report(
+            kind="worker_deployment_failed",
+            summary="The main process of a deployment of workers raised; its supervisor starts it again.",
+            severity="critical",
+            fingerprint=_fingerprint(),
+            error=error,
+        )
+        _close_ledger(keeper, deployment.run)
+        flush(2.0)
+    finally:
+        os._exit(FAILED)
 
 
 def _not_started(deployment: Deployment, fault: RuntimeError) -> int:
@@ -131,31 +195,43 @@ def _not_started(deployment: Deployment, fault: RuntimeError) -> int:
     return FAILED
 
 
-def _stop(deployment: Deployment, keeper: RunKeeper, run: Run, *, reason: str) -> int:
+def _stop(deployment: Deployment, keeper: RunKeeper, *, reason: str) -> int:
     """Let the workers finish what they have in hand, then wait for them, but not for ever."""
     stop_begin()
-    if reason:
-        _tell(deployment, run, reason)
-    threading.Thread(target=deployment.ask_to_stop, daemon=True).start()
     stalled = seconds_since_look() > STALLED_AFTER_SECONDS
     allowed = (0.0 if stalled else DRAIN_BROKEN_SECONDS) if reason else settings.SEND_DEADLINE_SECONDS + 10.0
-    deployment.sentinel.join(allowed)
-    late = deployment.sentinel.is_alive()
+    _end_within(deployment, allowed + END_SECONDS)
+    threading.Thread(target=deployment.ask_to_stop, daemon=True).start()
+    log.info("worker_stopping", reason=reason)
+    if reason:
+        _tell(deployment, reason)
+    late = not _drained(deployment, seconds=allowed)
     if late:
         log.warning("worker_drain_deadline_passed", seconds=allowed)
         _kill(deployment)
-    _close_ledger(keeper, run)
-    return FAILED if reason or late or deployment.sentinel.exitcode != 0 else CLEAN
+    _close_ledger(keeper, deployment.run)
+    return FAILED if reason or late or is_broken() or deployment.sentinel.exitcode != 0 else CLEAN
 
 
-def _tell(deployment: Deployment, run: Run, reason: str) -> None:
+def _drained(deployment: Deployment, *, seconds: float) -> bool:
+    """False if the sentinel is not done by then. A child that is killed meanwhile shortens the time: it may have held
+    a lock that the others wait for."""
+    broken, until = is_broken(), time.monotonic() + seconds
+    while deployment.sentinel.is_alive() and time.monotonic() < until:
+        deployment.sentinel.join(DRAIN_LOOK_SECONDS)
+        if is_broken() and not broken:
+            broken, until = True, min(until, time.monotonic() + DRAIN_BROKEN_SECONDS)
+    return not deployment.sentinel.is_alive()
+
+
+def _tell(deployment: Deployment, reason: str) -> None:
     """The sentinel has told of its children; only this process can tell of the sentinel."""
-    code = deployment.sentinel.exitcode
+    run, code = deployment.run, deployment.sentinel.exitcode
     if code is not None and not is_broken():
         cause = cause_of(code, timed_out=False, oom_kills=0)
-        death_tell(run, Dead(deployment.sentinel.pid, "sentinel", cause, code))
+        within(LEDGER_SECONDS, partial(death_tell, run, Dead(deployment.sentinel.pid, "sentinel", cause, code)))
     elif not is_broken():
-        stall_tell(run, reason)
+        within(LEDGER_SECONDS, partial(stall_tell, run, reason))
     incident_report(
         kind="worker_deployment_failed",
         summary="A deployment of workers had to stop; its supervisor starts it again.",
@@ -168,7 +244,7 @@ def _tell(deployment: Deployment, run: Run, reason: str) -> None:
 def _close_ledger(keeper: RunKeeper, run: Run) -> None:
     """What was in hand when the workers were killed is told like any death."""
     for work in keeper.unfinished(seconds=LEDGER_SECONDS):
-        death_tell(run, Dead(work.pid, "worker", Cause.FORCED, None))
+        within(LEDGER_SECONDS, partial(death_tell, run, Dead(work.pid, "worker", Cause.FORCED, None)))
     keeper.end(seconds=LEDGER_SECONDS)
 
 
@@ -179,10 +255,7 @@ def _fingerprint() -> str:
 def _kill(deployment: Deployment) -> None:
     """The sentinel; the kernel ends its children with it."""
     if deployment.sentinel is not None and deployment.sentinel.pid is not None:
-        try:
-            os.kill(deployment.sentinel.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+        deployment.sentinel.kill()
         deployment.sentinel.join(2)
 
 

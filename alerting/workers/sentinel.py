@@ -12,6 +12,7 @@ import ctypes
 import os
 import resource
 import signal
+import threading
 import time
 import uuid
 from collections import deque
@@ -43,6 +44,7 @@ STALLED_AFTER_SECONDS = 5.0
 START_SECONDS = 12.0
 # A process that ends by itself writes its incidents first, which takes up to 2 seconds.
 LAST_WORDS_SECONDS = 3.0
+LEAVING_LOOK_SECONDS = 0.1
 # So many replaced in so short a time: what replaces them ends as they did.
 MOST_REPLACED, REPLACED_WITHIN_SECONDS = 4, 20.0
 
@@ -102,6 +104,7 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
         self._oom_kills = oom_kills() or 0
         self._moved_at = time.monotonic()
         self._replaced: deque[float] = deque(maxlen=MOST_REPLACED)
+        self._told: set[int | None] = set()  # pids
         super().__init__(*args)
 
     def start(self) -> None:
@@ -164,6 +167,27 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
         else:
             self._replace(process, expected=self._may_end(process, role))
 
+    def stop(self) -> None:
+        """As the stock one, which does not ask how its children end, and waits for a dead one's lock for ever."""
+        leaving, over = [*self.pool, self.monitor, self.pusher], threading.Event()
+        watch = threading.Thread(target=self._watch_leaving, args=(leaving, over), daemon=True)
+        watch.start()
+        super().stop()
+        over.set()
+        watch.join(LAST_WORDS_SECONDS)
+
+    def _watch_leaving(self, leaving: list[Any], over: threading.Event) -> None:
+        """In a thread: the stock stop blocks where it puts something into a queue whose reader is dead."""
+        last = False
+        while not last:
+            last = over.wait(LEAVING_LOOK_SECONDS)
+            for process in leaving:
+                if process.exitcode not in (None, 0) and process.pid not in self._told:
+                    _broken.value = 1
+                    role = self._role(process)
+                    self._tell(process, role, timed_out=role == "worker" and process.timer.get_obj().value == 0)
+                    flush(2.0)
+
     def _replace(self, process: Any, *, expected: bool) -> None:
         super().reincarnate(process)
         if not expected:
@@ -195,13 +219,14 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
         counted = oom_kills() or 0
         cause = cause_of(process.exitcode, timed_out=timed_out, oom_kills=counted - self._oom_kills)
         self._oom_kills = counted
+        self._told.add(process.pid)
         step = step_of(process.step) if role == "worker" else ""
         death_tell(self.run, Dead(process.pid, role, cause, process.exitcode, step))
 
     def _give_up(self) -> None:
         """A lock may never come free: finish what is in hand, start nothing more."""
+        _broken.value = 1  # first: whoever sees the stop must see why
         stop_begin()
-        _broken.value = 1
         self.stop_event.set()
 
     def _forget(self, process: Any) -> None:

@@ -19,7 +19,6 @@ class StopSignals:
         self._ours, self._kernels = socket.socketpair()
         self._wake_read, self._wake_write = socket.socketpair()
         self._kernels.setblocking(False)
-        self._thread: threading.Thread | None = None
 
     def install(self) -> None:
         """From here no signal is lost: what arrives before `watch` waits in the socket."""
@@ -29,8 +28,7 @@ class StopSignals:
 
     def watch(self, *, first: Callable[[], None], second: Callable[[], None]) -> None:
         """Call `first` on the first signal and `second` on the next, in a thread."""
-        self._thread = threading.Thread(target=self._run, args=(first, second), name="stop-signals", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, args=(first, second), name="stop-signals", daemon=True).start()
 
     @property
     def wake_up(self) -> int:

@@ -53,13 +53,13 @@ class RunKeeper:
     def unfinished(self, *, seconds: float) -> list[Unfinished]:
         """What the processes of this run have in hand; empty where the database does not answer in `seconds`."""
         found: list[Unfinished] = []
-        _within(seconds, lambda: found.extend(run_unfinished(self._run)))
+        within(seconds, lambda: found.extend(run_unfinished(self._run)))
         return found
 
     def end(self, *, seconds: float) -> None:
         """Takes the run's row away, within `seconds`: it stopped, and says so."""
         self._ended.set()
-        _within(seconds, self._end)
+        within(seconds, self._end)
 
     def look(self) -> None:
         """One round. Raises what the database raises."""
@@ -76,8 +76,8 @@ class RunKeeper:
         while True:
             try:
                 self.look()
-            except FAULTS as fault:
-                log.warning("ledger_not_kept", error=str(fault))
+            except Exception as fault:  # whatever it is, the run would be held to be dead if this thread ended
+                log.warning("ledger_not_kept", error=str(fault), exc_info=not isinstance(fault, FAULTS))
             if self._ended.wait(EVERY_SECONDS):
                 return
 
@@ -116,14 +116,14 @@ class RunKeeper:
             self._counted[cause] = total
 
 
-def _within(seconds: float, work: Callable[[], object]) -> None:
-    """A database that does not answer holds nobody up."""
+def within(seconds: float, work: Callable[[], object]) -> None:
+    """Does it in a thread, and waits so long: a database that does not answer holds nobody up."""
 
     def guarded() -> None:
         try:
             work()
-        except FAULTS as fault:
-            log.warning("ledger_not_closed", error=str(fault))
+        except Exception as fault:
+            log.warning("ledger_not_written", error=str(fault), exc_info=not isinstance(fault, FAULTS))
 
     thread = threading.Thread(target=guarded, daemon=True)
     thread.start()

@@ -38,14 +38,17 @@ class Workers:
         assert wait_until(lambda: len(self.children(process)) >= 4, 40), self.logs()
         return process
 
-    def begin(self, deployment: str = "realtime", **environment: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{deployment}-{len(self.started)}.log").open("wb") as log:
+    def begin(
+        self, deployment: str = "realtime", *, log: int | None = None, **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """`log`: a file descriptor in the place of a file of its own."""
+        with (self.folder / f"{deployment}-{len(self.started)}.log").open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "manage.py", "worker", deployment],
                 cwd=ROOT,
                 env=self.environment | environment,
-                stdout=log,
-                stderr=log,
+                stdout=file if log is None else log,
+                stderr=file if log is None else log,
                 start_new_session=True,
             )
         self.started.append(process)

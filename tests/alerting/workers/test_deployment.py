@@ -189,6 +189,19 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def test_a_port_in_use_costs_the_metrics_and_no_mail(workers: Workers, smtp_server: SmtpServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = workers.start(METRICS_PORT=str(taken.getsockname()[1]))
+        make_alerts(1)
+        arrived = smtp_server.wait_for(1)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(15)
+
+    assert arrived, workers.logs()
+    assert code == 0, workers.logs()
+    assert Incident.objects.filter(kind="metrics_not_served").exists()
+
+
 def check(workers: Workers, **environment: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "manage.py", "worker", "housekeeping", "--check"],

@@ -132,3 +132,73 @@ def test_a_second_sigterm_ends_at_once_without_orphans(workers: Workers, smtp_se
     assert time.monotonic() - began < 10
     assert wait_until(lambda: not workers.orphans(), 2)
     assert not DeploymentRun.objects.exists()
+
+
+def test_a_main_process_that_stumbles_ends_its_deployment_and_says_why(workers: Workers) -> None:
+    process = workers.begin_faulty("main")
+    time.sleep(1)
+    workers.children(process)
+
+    assert ends([process]) == [(1, True)], workers.logs()
+    assert wait_until(lambda: not workers.orphans(), 2)
+    assert "it stumbles whenever it starts" in Incident.objects.get(kind="worker_deployment_failed").traceback
+    assert not DeploymentRun.objects.exists()
+
+
+def test_a_worker_killed_while_its_deployment_stops_is_named_and_holds_nobody_up(
+    workers: Workers, smtp_server: SmtpServer
+) -> None:
+    smtp_server.delay = 2
+    make_alerts(3)
+    process = workers.start()
+    assert wait_until(lambda: WorkInHand.objects.exists(), 20), workers.logs()
+    worker = workers.child(process, "worker")
+    time.sleep(1)
+
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.7)
+    worker.send_signal(signal.SIGKILL)
+
+    began = time.monotonic()
+    assert process.wait(40) == 1, workers.logs()
+    assert time.monotonic() - began < 9  # the deadline of a stop is 13 s here
+    assert deaths() == {("worker realtime", "worker", "killed")}
+    assert Incident.objects.filter(kind="worker_died").exists()
+
+
+def fill(pipe: int) -> None:
+    """As far as the last byte: whoever writes next waits."""
+    os.set_blocking(pipe, False)
+    for size in (4096, 1):
+        try:
+            while True:
+                os.write(pipe, b"x" * size)
+        except BlockingIOError:
+            continue
+    os.set_blocking(pipe, True)
+
+
+def test_a_log_that_nobody_reads_keeps_no_deployment_from_stopping(workers: Workers) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    process = workers.begin("digest", log=writer)
+    assert wait_until(lambda: drained(reader) and alive("digest"), 40)
+    assert wait_until(lambda: drained(reader) and len(workers.children(process)) >= 4, 10)
+    time.sleep(1)
+    fill(writer)
+
+    process.send_signal(signal.SIGTERM)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+
+    assert ends([process]) == [(1, True)]
+    assert wait_until(lambda: not workers.orphans(), 2)
+
+
+def drained(pipe: int) -> bool:
+    try:
+        while os.read(pipe, 65536):
+            continue
+    except BlockingIOError:
+        return True
+    return True

@@ -82,8 +82,11 @@ def _look_for_cgroups_in(folder: Path) -> None:
 
 
 def _make_trouble(fault: str, *, once: Path) -> None:
-    from alerting.workers import feeder, tasks
+    from alerting.workers import deployment, feeder, tasks
 
+    if fault == "main":
+        deployment._watch = _raise  # type: ignore[assignment]
+        return
     if fault == "feeder":
         feeder.Feeder.feed = _raise  # type: ignore[assignment,method-assign]
         return
@@ -99,4 +102,4 @@ def _make_trouble(fault: str, *, once: Path) -> None:
 
 
 def _raise(*args: object, **kwargs: object) -> None:
-    raise RuntimeError("the feeder stumbles whenever it starts")
+    raise RuntimeError("it stumbles whenever it starts")
