@@ -111,8 +111,183 @@ SABOTAGES = {
         """,
         "the single notification is sent",
     ),
+    "one user that cannot be looked up fails all": (
+        "deleted-user",
+        """
+        import alerting.cycle.load as load
+        real = load._users
+        def users(keys):
+            found = real(keys)
+            return {key: found[key] for key in keys}
+        load._users = users
+        """,
+        "all others are delivered",
+    ),
+    "one user that cannot be looked up ends the cycle for the others": (
+        "deleted-user",
+        """
+        import alerting.cycle.load as load
+        real, gone = load._users, set()
+        def users(keys):
+            found = real(keys)
+            if missing := set(keys) - found.keys() - gone:
+                gone.update(missing)  # the next cycle knows
+                raise KeyError(missing)
+            return found
+        load._users = users
+        """,
+        "end as sent",
+    ),
+    "a mail that may have arrived is not tried again": (
+        "smtp-drops-after-data",
+        """
+        import alerting.cycle.outcomes as outcomes
+        from alerting.models import State
+        real = outcomes.after_fault
+        def after_fault(fault, **named):
+            return outcomes.Next(State.FAILED) if fault.unknown else real(fault, **named)
+        outcomes.after_fault = after_fault
+        """,
+        "the repeat has the same Message-ID",
+    ),
+    "a repeat gets another Message-ID": (
+        "smtp-drops-after-data",
+        """
+        import dataclasses, uuid
+        from alerting.transports.email.connection import EmailTransport
+        real = EmailTransport.send
+        def send(self, outgoing, **named):
+            outgoing = dataclasses.replace(outgoing, message_id=f"<{uuid.uuid4()}@gameday.example>")
+            return real(self, outgoing, **named)
+        EmailTransport.send = send
+        """,
+        "the repeat has the same Message-ID",
+    ),
+    "nothing is claimed while anything is in hand": (
+        "smtp-hangs",
+        """
+        import time
+        from alerting.cycle.senders import Senders
+        def wait(self, *arguments, **named):
+            while self.unfinished():
+                time.sleep(0.05)
+        Senders.wait = wait
+        """,
+        "who come meanwhile",
+    ),
+    "a look-up knows no deadline": (
+        "dns-failure",
+        """
+        import alerting.transports.email.session as session
+        def answers_within(resolve, host, port, *, seconds):
+            return resolve(host, port)
+        session.answers_within = answers_within
+        """,
+        "the cycle ends with the deadline",
+    ),
+    "leases run by the clock of the machine": (
+        "clock-jumps",
+        """
+        import alerting.cycle.queue as queue
+        import alerting.cycle.rounds as rounds
+        from alerting.models import Message
+        real = rounds.claim
+        def claim(*, now, lease, **named):
+            claimed = real(now=now, lease=lease, **named)
+            Message.objects.filter(claim_token=claimed.token).update(lease_until=now + lease)
+            return claimed
+        def reap(*, now, limit=500):
+            ended = Message.objects.filter(lease_until__lt=now)
+            return queue._take_back(ended, now=now, cause="its lease ran out", limit=limit)
+        rounds.claim, queue.reap = claim, reap
+        """,
+        "none is repeated",
+    ),
+    "both senders claim the same": (
+        "two-senders",
+        """
+        import uuid
+        import alerting.cycle.rounds as rounds
+        from django.db.models import Q
+        from django.utils import timezone
+        from alerting.models import Message
+        def claim(*, limit, now, lease, worker, monotonic, suspects=False, **named):
+            token = uuid.uuid4()
+            free = Q(state="pending") | Q(state="claimed") & ~Q(claimed_by=worker)
+            due = Message.objects.filter(free, next_attempt_at__lte=now, deaths=0)
+            found = [] if suspects else list(due.order_by("pk").values_list("pk", flat=True)[:limit])
+            Message.objects.filter(pk__in=found).update(
+                state="claimed", claim_token=token, lease_until=timezone.now() + lease, claimed_by=worker
+            )
+            return rounds.Claim(token, monotonic() + lease.total_seconds(), tuple(found))
+        rounds.claim = claim
+        """,
+        "none is repeated",
+    ),
+    "one of two senders waits until the other is gone": (
+        "two-senders",
+        """
+        import alerting.workers.tasks as tasks
+        from django.db import connections
+        real = tasks.send_cycle
+        def send_cycle(context):
+            with connections["default"].cursor() as cursor:
+                cursor.execute("SELECT pg_try_advisory_lock(1)")
+                if cursor.fetchone()[0]:  # kept as long as its process lives
+                    return real(context)
+        tasks.send_cycle = send_cycle
+        """,
+        "both deployments send",
+    ),
+    "a lost database burns attempts": (
+        "database-restarted",
+        """
+        from datetime import timedelta
+        import alerting.cycle.rounds as rounds
+        from django.db.models import F
+        from django.utils import timezone
+        from alerting.models import Message
+        def release(token, messages):
+            return Message.objects.filter(pk__in=messages, claim_token=token).update(
+                state="pending", claim_token=None, lease_until=None, claimed_by="",
+                attempts_made=F("attempts_made") + 1, next_attempt_at=timezone.now() + timedelta(seconds=30),
+            )
+        rounds.release = release
+        """,
+        "no attempt is burnt",
+    ),
+    "Slack is not told that the database was lost": (
+        "database-restarted",
+        """
+        import alerting.cycle.run as run
+        run.log = run.log.bind()
+        run.log.exception = run.log.info
+        """,
+        "Slack hears of send_cycle_lost_the_database",
+    ),
+    "the death of a whole deployment is not told": (
+        "worker-killed",
+        """
+        from resilience.ledger.keeper import RunKeeper
+        RunKeeper._report = lambda self, gone: None
+        """,
+        "Slack hears of worker_unclean_shutdown",
+    ),
+    "a rule's broken template breaks them all": (
+        "template-error-in-one-rule",
+        """
+        import dataclasses
+        import alerting.cycle.render as render
+        real = render.alert_of
+        render.alert_of = lambda *args, **named: dataclasses.replace(real(*args, **named), template=None)
+        """,
+        "others' templates are used as they are",
+    ),
 }
 QUICK = ("a message is sent twice", "a message is marked sent that never left")
+PATIENCE_SECONDS = 4
+# Workers of their own need time to start; what must break is seen long after.
+PROCESS_SECONDS = 25
 
 
 def _parameter(name: str) -> object:
@@ -125,6 +300,7 @@ def test_a_drill_fails_when(day: GameDay, tmp_path: Path, name: str) -> None:
     indented = indent(dedent(body), "    ")
     (tmp_path / "sitecustomize.py").write_text(_AFTER_SETUP.format(body=indented))
 
-    verdict = day.play(DRILLS[drill], environment={"PYTHONPATH": str(tmp_path), PATIENCE: "4"})
+    patience = PROCESS_SECONDS if DRILLS[drill].processes else PATIENCE_SECONDS
+    verdict = day.play(DRILLS[drill], environment={"PYTHONPATH": str(tmp_path), PATIENCE: str(patience)})
 
     assert any(promise in one.text for one in verdict.broken), [one.line() for one in verdict.promises]
