@@ -33,7 +33,8 @@ from alerting.workers.this_worker import become, step_of, step_place
 from resilience.incidents import flush, incident_report
 from resilience.ledger.book import Run
 from resilience.ledger.causes import cause_of
-from resilience.ledger.memory import oom_kills
+from resilience.ledger.memory import Unexplained
+from resilience.ledger.models import Cause
 from resilience.metrics import mark_process_dead
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,8 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
     def __init__(self, run: Run, *args: Any) -> None:
         signal.set_wakeup_fd(-1)
         self.run = run
-        self._oom_kills = oom_kills() or 0
+        self._oom_kills = Unexplained()
+        self._oom_kills.number(now=time.monotonic())
         self._moved_at = time.monotonic()
         self._replaced: deque[float] = deque(maxlen=MOST_REPLACED)
         self._told: set[int | None] = set()  # pids
@@ -134,7 +136,8 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
 
     def status(self) -> Any:
         """Asked for at every look round."""
-        _looked_at.value = time.monotonic()
+        _looked_at.value = now = time.monotonic()
+        self._oom_kills.number(now=now)
         if self.pusher is not None and not stopping() and (why := self._stall()):
             self._give_up()
             stall_tell(self.run, why)
@@ -216,9 +219,10 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
         return next((role for known, role in roles if process == known), "worker")
 
     def _tell(self, process: Any, role: str, *, timed_out: bool) -> None:
-        counted = oom_kills() or 0
-        cause = cause_of(process.exitcode, timed_out=timed_out, oom_kills=counted - self._oom_kills)
-        self._oom_kills = counted
+        killed = self._oom_kills.number(now=time.monotonic())
+        cause = cause_of(process.exitcode, timed_out=timed_out, oom_kills=killed)
+        if cause is Cause.OUT_OF_MEMORY:
+            self._oom_kills.explain_one()
         self._told.add(process.pid)
         step = step_of(process.step) if role == "worker" else ""
         death_tell(self.run, Dead(process.pid, role, cause, process.exitcode, step))

@@ -22,7 +22,7 @@ from django.db import connection as django_connection
 from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 from psycopg.rows import dict_row
 
-from resilience.ledger.memory import oom_kills
+from resilience.ledger.memory import oom_counter, oom_kills, oom_kills_of
 from resilience.ledger.models import Cause
 from resilience.ledger.place import Place, lives, place_here
 from resilience.own_connection import own_connection
@@ -78,15 +78,16 @@ def run_seen(run: Run) -> bool:
         row = connection.execute(
             """
             INSERT INTO resilience_deploymentrun
-                (id, part, instance, host, boot_id, pid_namespace, pid, born, oom_kills, began_at, seen_at)
+                (id, part, instance, host, boot_id, pid_namespace, pid, born, oom_kills, oom_counter, began_at, seen_at)
             VALUES (%(id)s, %(part)s, %(instance)s, %(host)s, %(boot_id)s, %(pid_namespace)s, %(pid)s, %(born)s,
-                    %(oom_kills)s, %(began_at)s, clock_timestamp())
-            ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, oom_kills = EXCLUDED.oom_kills
+                    %(oom_kills)s, %(oom_counter)s, %(began_at)s, clock_timestamp())
+            ON CONFLICT (id) DO UPDATE
+               SET seen_at = EXCLUDED.seen_at, oom_kills = EXCLUDED.oom_kills, oom_counter = EXCLUDED.oom_counter
             RETURNING xmax = 0 AS fresh
             """,
             asdict(run.place)
             | {"id": run.id, "part": run.part, "instance": run.instance, "began_at": run.began_at}
-            | {"oom_kills": oom_kills()},
+            | {"oom_kills": oom_kills(), "oom_counter": oom_counter()[:500]},
         ).fetchone()
         return bool(row and row["fresh"])
 
@@ -164,10 +165,10 @@ def _end_record(connection: psycopg.Connection[Any], row: Mapping[str, Any], *, 
 
 
 def _unclean_cause(row: Mapping[str, Any], here: Place) -> Cause:
-    """The kernel's count lives as long as the cgroup: it tells only where that is still the same one."""
-    counted = oom_kills()
+    """By the counter of the dead one's own cgroup: the looker may live in another. It tells as long as that exists."""
     same = (row["host"], row["boot_id"], row["pid_namespace"]) == (here.host, here.boot_id, here.pid_namespace)
-    more = same and counted is not None and row["oom_kills"] is not None and counted > row["oom_kills"]
+    counted = oom_kills_of(row["oom_counter"]) if same else None
+    more = counted is not None and row["oom_kills"] is not None and counted > row["oom_kills"]
     return Cause.OUT_OF_MEMORY if more else Cause.UNCLEAN
 
 

@@ -34,6 +34,10 @@ class DeploymentRun(models.Model):
     pid = models.PositiveIntegerField()
     born = models.BigIntegerField(help_text="Start of the process in clock ticks since boot: pids are used again.")
     oom_kills = models.BigIntegerField(null=True, blank=True, help_text="Of its cgroup, when it was last seen.")
+    # the default is the database's: a worker of the version before, which goes on for a while, does not name it
+    oom_counter = models.CharField(
+        max_length=500, blank=True, db_default="", help_text="Which counter that is, by its file and inode."
+    )
     began_at = models.DateTimeField()
     seen_at = models.DateTimeField()
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
 from resilience import incidents
-from resilience.ledger import book
+from resilience.ledger import memory
 from resilience.ledger.book import Run, deaths_count, run_end, run_seen, runs_unclean, work_in_hand
 from resilience.ledger.keeper import WORKER_DEATHS, RunKeeper
 from resilience.ledger.models import Cause, DeploymentRun, WorkerDeath, WorkInHand
@@ -84,14 +86,23 @@ def test_a_run_whose_process_is_gone_is_told_once_with_what_it_had_in_hand() -> 
     assert WorkerDeath.objects.get().doing == "realtime"
 
 
-def test_out_of_memory_is_named_where_the_same_cgroup_counted_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = iter([3, 4])
-    monkeypatch.setattr(book, "oom_kills", lambda: next(counts))
-    dead_run()
+def test_out_of_memory_is_named_by_the_counter_of_the_dead_ones_own_cgroup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "OWN_CGROUP", own := tmp_path / "own")
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    for group in ("starved", "killed", "looker"):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "memory.events").write_text("oom_kill 3")
+        own.write_text(f"0::/{group}")
+        if group != "looker":
+            dead_run(instance=group)
 
-    (end,) = runs_unclean(make_run())
+    for group in ("starved", "looker"):
+        (tmp_path / group / "memory.events").write_text("oom_kill 4")
+    ends = runs_unclean(make_run())
 
-    assert end.cause == Cause.OUT_OF_MEMORY
+    assert {end.instance: end.cause for end in ends} == {"starved": Cause.OUT_OF_MEMORY, "killed": Cause.UNCLEAN}
 
 
 def test_a_run_elsewhere_is_gone_when_it_was_not_seen_for_a_minute() -> None:
@@ -135,3 +146,21 @@ def test_the_keeper_reports_counts_and_takes_it_back() -> None:
     assert deaths_count(gone)["unclean_shutdown"] == 1
     assert WORKER_DEATHS.labels(deployment="worker realtime", cause="unclean_shutdown")._value.get() >= 1
     assert Incident.objects.get(pk=incident.pk).state == "resolved"
+
+
+def test_a_keeper_whose_round_raises_anything_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[int] = []
+
+    def look(self: RunKeeper) -> None:
+        rounds.append(1)
+        raise ValueError("no fault of a database")
+
+    monkeypatch.setattr(RunKeeper, "look", look)
+    monkeypatch.setattr("resilience.ledger.keeper.EVERY_SECONDS", 0.01)
+    keeper = RunKeeper(make_run(), in_hand=lambda host, pids: [])
+
+    keeper.begin()
+    time.sleep(0.3)
+    keeper.end(seconds=2)
+
+    assert len(rounds) > 2

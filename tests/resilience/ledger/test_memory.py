@@ -52,3 +52,37 @@ def test_outside_of_any_group_the_machine_counts(machine: Path) -> None:
 
 def test_where_nothing_tells_nothing_is_told(machine: Path) -> None:
     assert memory.oom_kills() is None
+
+
+def test_another_cgroup_is_read_by_name_until_it_is_made_anew(machine: Path) -> None:
+    write(machine / "own", "0::/worker\n")
+    write(events := machine / "cgroups/worker/memory.events", "oom_kill 3\n")
+    counter = memory.oom_counter()
+    write(machine / "own", "0::/elsewhere\n")
+    write(machine / "cgroups/elsewhere/memory.events", "oom_kill 9\n")
+
+    write(events, "oom_kill 4\n")
+    same = memory.oom_kills_of(counter)
+    events.rename(machine / "old")  # its inode stays in use
+    gone = memory.oom_kills_of(counter)
+    write(events, "oom_kill 8\n")
+    anew = memory.oom_kills_of(counter)
+
+    assert (same, gone, anew) == (4, None, None)
+    assert memory.oom_kills_of("") is None
+
+
+def test_each_kill_explains_one_death_and_none_that_comes_much_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter([5, 7, 7, 7, 8, 8, 8])
+    monkeypatch.setattr(memory, "oom_kills", lambda: next(counts))
+    unexplained = memory.Unexplained()
+
+    before, two = unexplained.number(now=0), unexplained.number(now=1)
+    unexplained.explain_one()
+    one = unexplained.number(now=1)
+    unexplained.explain_one()
+    none = unexplained.number(now=2)
+    another, still, long_ago = (unexplained.number(now=at) for at in (3, 7, 8))
+
+    assert (before, two, one, none) == (0, 2, 1, 0)
+    assert (another, still, long_ago) == (1, 1, 0)
