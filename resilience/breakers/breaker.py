@@ -49,6 +49,13 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _due(seen: Row, now: datetime) -> bool:
+    """May a probe be there to take?"""
+    if seen.state == BreakerState.HALF_OPEN:
+        return seen.lease_over
+    return seen.next_try_at is None or now >= seen.next_try_at
+
+
 class Breaker:
     """Opens after `threshold` failures in a row, of all processes together, none `window` after the one before.
 
@@ -106,7 +113,7 @@ class Breaker:
         if seen.state == BreakerState.CLOSED:
             return None
         now = self._now()
-        if seen.next_try_at is None or now >= seen.next_try_at:
+        if _due(seen, now):
             for probe in self._group.probes_take(now=now, names=[self.name]):
                 return probe
             self._fresh_until = -1.0  # somebody else has it, or it is closed: look again at the next call

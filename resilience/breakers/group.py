@@ -13,7 +13,7 @@ A fault of the database fails open: nothing counts as shut, no probe is taken, a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -52,7 +52,8 @@ class Breakers:
 
     `announce` hears of each opening (not of each failed probe) and each closing, once among all processes: the place
     to raise and to clear an incident. What it raises is logged and counted.
-    `lease` is how long a probe may take; a process that dies with one holds the others up no longer than that.
+    `lease` is how long a probe may take, by the database's clock; a process that dies with one holds the others up no
+    longer than that.
     """
 
     prefix: str
@@ -71,32 +72,36 @@ class Breakers:
         found = self._try("read", self.prefix, lambda: rows.read(prefix=self.prefix), nothing)
         for row in found:
             self.metrics.state(row.name, row.state)
-        return [Row(self._short(row.name), row.state, row.reason, row.failures, row.next_try_at) for row in found]
+        return [replace(row, name=self._short(row.name)) for row in found]
 
     def trip(self, name: str, *, reason: str, retry_at: datetime, probe: Probe | None, now: datetime) -> bool:
         """Open it until `retry_at`, when one process may try again; True if it was closed.
 
-        `probe`: the one that this call was, if it was one. While another process probes, its word is awaited.
+        `probe`: the one that this call was, if it was one: then nothing changes if its lease went to another, whose
+        word is newer, even if that other has closed the breaker. While another process probes, its word is awaited.
         """
+        if probe is not None:
+            self._probe_failed(self._full(probe), reason=reason, retry_at=retry_at, now=now)
+            return False
         full = self.prefix + name
         begun = self._try(
             "trip", full, lambda: rows.open_if_closed(name=full, reason=reason, probe_at=retry_at, now=now), None
         )
-        if begun is None:
-            return False
         if begun:
             self._changed(Transition(name, BreakerState.OPEN, reason, now))
             return True
-        token = probe.token if probe is not None else None
-        again = self._try(
-            "trip",
-            full,
-            lambda: rows.open_again(name=full, token=token, reason=reason, probe_at=retry_at, now=now),
-            False,
-        )
-        if again and probe is not None:
-            self.metrics.changed(full, BreakerState.OPEN)
+        if begun is not None:
+            self._try(
+                "trip", full, lambda: rows.open_again(name=full, reason=reason, probe_at=retry_at, now=now), False
+            )
         return False
+
+    def _probe_failed(self, probe: Probe, *, reason: str, retry_at: datetime, now: datetime) -> None:
+        again = self._try(
+            "trip", probe.name, lambda: rows.probe_failed(probe, reason=reason, probe_at=retry_at, now=now), False
+        )
+        if again:
+            self.metrics.changed(probe.name, BreakerState.OPEN)
 
     def probes_take(self, *, now: datetime, names: Collection[str] | None = None) -> list[Probe]:
         """The right to try one call each on those that are due (of `names`): each goes to one of all processes."""

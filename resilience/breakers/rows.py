@@ -21,14 +21,14 @@ from resilience.own_connection import own_connection
 
 FAULTS = (psycopg.Error, DatabaseFault)
 STATEMENT_TIMEOUT = "3s"
-# A time written by a clock that is further ahead than this is not waited for: it could be hours.
+# The end of a wait that was written by a clock further ahead than this is not waited for: it could be hours.
 CLOCK_SKEW = timedelta(minutes=1)
 
+# By the database's clock: hosts' clocks differ, and a lease that one of them takes for over is probed by two at once.
+_LEASE_OVER = "(state = 'half_open' AND lease_until <= clock_timestamp())"
 # Open and due, or half-open by a prober whose lease is over.
-_DUE = """
-    ((state = 'open' AND probe_at <= %(now)s)
-     OR (state = 'half_open' AND lease_until <= %(now)s)
-     OR (state <> 'closed' AND changed_at > %(skewed)s))
+_DUE = f"""
+    ((state = 'open' AND (probe_at <= %(now)s OR changed_at > %(skewed)s)) OR {_LEASE_OVER})
 """
 
 
@@ -41,11 +41,12 @@ class Row:
     reason: str = ""
     failures: int = 0
     next_try_at: datetime | None = None  # when a probe may be taken
+    lease_over: bool = False  # by the database's clock, whose time `next_try_at` is while half-open
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The right to try one call on a breaker that is open, until its lease ends."""
+    """The right to try one call on a breaker that is open, until its lease ends by the database's clock."""
 
     name: str
     token: uuid.UUID = field(repr=False)
@@ -55,14 +56,15 @@ class Probe:
 def read(*, prefix: str = "", name: str = "") -> list[Row]:
     """Those whose name begins with `prefix`, or the one called `name`."""
     found = _all(
-        """
-        SELECT name, state, reason, failures, COALESCE(probe_at, lease_until) FROM resilience_circuitbreaker
+        f"""
+        SELECT name, state, reason, failures, COALESCE(probe_at, lease_until), {_LEASE_OVER}
+        FROM resilience_circuitbreaker
         WHERE starts_with(name, %(prefix)s) AND (%(name)s = '' OR name = %(name)s)
         ORDER BY name
-        """,
+        """,  # noqa: S608 - a constant
         {"prefix": prefix, "name": name},
     )
-    return [Row(name, BreakerState(state), reason, failures, at) for name, state, reason, failures, at in found]
+    return [Row(name, BreakerState(state), *others) for name, state, *others in found]
 
 
 def open_if_closed(*, name: str, reason: str, probe_at: datetime, now: datetime) -> bool:
@@ -84,10 +86,10 @@ def open_if_closed(*, name: str, reason: str, probe_at: datetime, now: datetime)
     )
 
 
-def open_again(*, name: str, token: uuid.UUID | None, reason: str, probe_at: datetime, now: datetime) -> bool:
-    """The probe failed, or a call that began before: the wait begins anew.
+def open_again(*, name: str, reason: str, probe_at: datetime, now: datetime) -> bool:
+    """A call failed that began before the breaker opened: the wait begins anew.
 
-    While another process holds the probe nothing changes: its word is newer.
+    While a process holds the probe nothing changes: its word is newer.
     """
     return bool(
         _all(
@@ -95,11 +97,26 @@ def open_again(*, name: str, token: uuid.UUID | None, reason: str, probe_at: dat
             UPDATE resilience_circuitbreaker
             SET state = 'open', reason = %(reason)s, probe_at = %(probe_at)s, lease_until = NULL, lease_token = NULL,
                 changed_at = %(now)s
-            WHERE name = %(name)s AND state <> 'closed'
-              AND (state = 'open' OR lease_token = %(token)s OR {_DUE})
+            WHERE name = %(name)s AND (state = 'open' OR {_LEASE_OVER})
             RETURNING 1
             """,  # noqa: S608 - a constant
-            {"name": name, "token": token, "reason": reason, "probe_at": probe_at} | _times(now),
+            {"name": name, "reason": reason, "probe_at": probe_at, "now": now},
+        )
+    )
+
+
+def probe_failed(probe: Probe, *, reason: str, probe_at: datetime, now: datetime) -> bool:
+    """The wait begins anew. False if its lease went to another meanwhile, whose word is newer."""
+    return bool(
+        _all(
+            """
+            UPDATE resilience_circuitbreaker
+            SET state = 'open', reason = %(reason)s, probe_at = %(probe_at)s, lease_until = NULL, lease_token = NULL,
+                changed_at = %(now)s
+            WHERE name = %(name)s AND state = 'half_open' AND lease_token = %(token)s
+            RETURNING 1
+            """,
+            {"name": probe.name, "token": probe.token, "reason": reason, "probe_at": probe_at, "now": now},
         )
     )
 
@@ -107,25 +124,25 @@ def open_again(*, name: str, token: uuid.UUID | None, reason: str, probe_at: dat
 def probes_take(
     *, now: datetime, lease: timedelta, prefix: str = "", names: Collection[str] | None = None
 ) -> list[Probe]:
-    """All that are due and that nobody else takes at this moment."""
-    token, until = uuid.uuid4(), now + lease
+    """All that are due by the caller's `now` and that nobody else takes at this moment."""
+    token = uuid.uuid4()
     found = _all(
         f"""
         UPDATE resilience_circuitbreaker AS b
-        SET state = 'half_open', probe_at = NULL, lease_token = %(token)s, lease_until = %(until)s,
-            changed_at = %(now)s
+        SET state = 'half_open', probe_at = NULL, lease_token = %(token)s,
+            lease_until = clock_timestamp() + %(lease)s, changed_at = %(now)s
         FROM (
             SELECT id FROM resilience_circuitbreaker
             WHERE starts_with(name, %(prefix)s) AND (%(names)s::text[] IS NULL OR name = ANY(%(names)s)) AND {_DUE}
             ORDER BY id FOR UPDATE SKIP LOCKED
         ) AS due
         WHERE b.id = due.id
-        RETURNING b.name
+        RETURNING b.name, b.lease_until
         """,  # noqa: S608 - a constant
-        {"token": token, "until": until, "prefix": prefix, "names": None if names is None else list(names)}
-        | _times(now),
+        {"token": token, "lease": lease, "prefix": prefix, "names": None if names is None else list(names)}
+        | {"now": now, "skewed": now + CLOCK_SKEW},
     )
-    return [Probe(name, token, until) for (name,) in found]
+    return [Probe(name, token, until) for name, until in found]
 
 
 def probe_give_back(probe: Probe, *, now: datetime) -> bool:
@@ -194,10 +211,6 @@ def connection_mend() -> None:
     """After a fault: let the thread's connection go if it is broken, so that the next statement opens a new one."""
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()
-
-
-def _times(now: datetime) -> dict[str, datetime]:
-    return {"now": now, "skewed": now + CLOCK_SKEW}
 
 
 def _all(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

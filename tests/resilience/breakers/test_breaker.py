@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 from prometheus_client import CollectorRegistry
 
 from resilience.breakers.breaker import Breaker, BreakerOpen
@@ -147,6 +148,21 @@ def test_a_probe_that_fails_opens_it_again(world: World) -> None:
     with pytest.raises(BreakerOpen):
         breaker.call(lambda: 7)
     assert len(world.told) == 1
+
+
+def test_a_host_whose_clock_is_ahead_leaves_the_probe_to_another_until_its_lease_ends(world: World) -> None:
+    breaker, other = world.breaker(threshold=1), world.breaker(threshold=1)
+    fail_times(breaker, 1)
+    world.seconds += 30
+    breaker.admit()
+    world.seconds += 10 * 365 * 86_400  # past the lease, whatever the database's clock says
+
+    with pytest.raises(BreakerOpen):
+        other.admit()
+    CircuitBreaker.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    world.seconds += 1
+
+    assert other.admit() is not None
 
 
 def test_the_wait_may_differ_by_error(world: World) -> None:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 from prometheus_client import CollectorRegistry
 
-from resilience.breakers.group import Breakers, Transition
+from resilience.breakers.group import Breakers, Probe, Transition
 from resilience.breakers.metrics import BreakerMetrics
 from resilience.breakers.models import BreakerState, CircuitBreaker
 
@@ -18,6 +19,11 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
+
+
+def lease_ends() -> None:
+    """As if the prober had been killed a lease ago, by the database's clock."""
+    CircuitBreaker.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
 
 
 class World:
@@ -89,7 +95,8 @@ def test_a_probe_goes_to_one_and_stays_the_only_one_until_its_lease_ends(world: 
 
     assert world.breakers.probes_take(now=later(16)) == []
     assert world.breakers.names_open() == {"email"}
-    (second,) = world.breakers.probes_take(now=probe.lease_until)  # the prober was killed
+    lease_ends()
+    (second,) = world.breakers.probes_take(now=later(16))
     assert second.token != probe.token
 
 
@@ -138,16 +145,65 @@ def test_a_late_failure_of_another_call_does_not_disturb_the_probe(world: World)
 
 
 def test_a_prober_whose_lease_went_to_another_changes_nothing(world: World) -> None:
+    late, current = two_probers(world)
+
+    assert not world.breakers.probe_succeeded(late, now=later(17))
+    assert not world.breakers.probe_give_back(late, now=later(17))
+    assert not world.trip(at=later(17), probe=late)
+    assert world.breakers.probe_succeeded(current, now=later(18))
+
+
+def test_a_late_probers_failure_does_not_open_what_another_closed(world: World) -> None:
+    late, current = two_probers(world)
+    world.breakers.probe_succeeded(current, now=later(17))
+
+    begun = world.trip(at=later(100), probe=late, reason="timed out")
+
+    assert not begun
+    assert world.breakers.names_open() == frozenset()
+    assert [change.state for change in world.told] == [BreakerState.OPEN, BreakerState.CLOSED]
+
+
+def test_a_late_probers_failure_does_not_lengthen_the_wait_that_another_began(world: World) -> None:
+    late, current = two_probers(world)
+    world.trip(at=later(17), probe=current, wait=60, reason="535 no")
+
+    world.trip(at=later(70), probe=late, wait=60, reason="timed out")
+
+    assert world.breakers.rows()[0].reason == "535 no"
+    assert len(world.breakers.probes_take(now=later(77))) == 1
+
+
+def two_probers(world: World) -> tuple[Probe, Probe]:
+    """One whose lease is over, and the one that took the probe after it."""
     world.trip()
     (late,) = world.breakers.probes_take(now=later(15))
-    (current,) = world.breakers.probes_take(now=late.lease_until)
-
-    assert not world.breakers.probe_succeeded(late, now=late.lease_until)
-    assert not world.breakers.probe_give_back(late, now=late.lease_until)
-    assert world.breakers.probe_succeeded(current, now=late.lease_until)
+    lease_ends()
+    (current,) = world.breakers.probes_take(now=later(16))
+    return late, current
 
 
-def test_a_time_written_by_a_clock_far_ahead_is_not_waited_for(world: World) -> None:
+@pytest.mark.parametrize("ahead", [-90, 90, 3600])
+def test_a_host_whose_clock_differs_takes_no_probe_from_another(world: World, ahead: float) -> None:
+    world.trip()
+    (probe,) = world.breakers.probes_take(now=later(15))
+
+    taken = world.breakers.probes_take(now=later(15 + ahead))
+
+    assert taken == []
+    assert world.breakers.probe_succeeded(probe, now=later(16))
+
+
+def test_a_lease_ends_by_the_clock_of_the_database(world: World) -> None:
+    world.trip()
+    began = timezone.now()
+
+    (probe,) = world.breakers.probes_take(now=later(15))
+
+    assert timedelta(seconds=55) < probe.lease_until - began < timedelta(seconds=65)
+
+
+def test_a_wait_written_by_a_clock_far_ahead_is_not_waited_for(world: World) -> None:
     world.trip(at=later(3600))
 
     assert len(world.breakers.probes_take(now=NOW)) == 1
