@@ -1,9 +1,14 @@
-"""Limits of memory for a process: a control group of its own where that can be made, as containers have."""
+"""Limits of memory for a process: a control group of its own where that can be made, as containers have.
+
+Root makes one anywhere. Others make it beside their own group where that was handed to them, as systemd does for the
+services and scopes of a user.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,16 +56,42 @@ def limited_memory(limit: int) -> Iterator[LimitedMemory]:
 
 def _group(limit: int) -> tuple[Path, str]:
     for tree, file, events in _TREES:
-        group = tree / f"watchkeeper-gameday-{secrets.token_hex(4)}"
-        try:
-            group.mkdir()
-            if (group / file).exists():
-                (group / file).write_text(str(limit))
+        for parent in (tree, *_own_groups(tree)):
+            group = parent / f"watchkeeper-gameday-{secrets.token_hex(4)}"
+            if _made(group, group / file, limit) and _may_enter(LimitedMemory(group, events)):
                 return group, events
-            group.rmdir()
-        except OSError:
-            continue
-    raise CannotBePlayed("no control group with a limit of memory can be made here: that needs root")
+            _removed(group)
+    raise CannotBePlayed(
+        "no control group with a limit of memory can be made here: that needs root, or a group of one's own,"
+        " as of systemd-run --user --scope -p Delegate=yes"
+    )
+
+
+def _own_groups(tree: Path) -> Iterator[Path]:
+    """Our own group and those around it in this tree, from the inside; the paths of cgroups(7) are of either tree."""
+    for line in Path("/proc/self/cgroup").read_text(encoding="ascii", errors="replace").splitlines():
+        path = tree / line.split(":", 2)[2].lstrip("/")
+        yield from (one for one in (path, *path.parents) if one != tree and tree in one.parents and one.is_dir())
+
+
+def _made(group: Path, file: Path, limit: int) -> bool:
+    try:
+        group.mkdir()
+        if file.exists():  # else memory is not kept in this tree
+            file.write_text(str(limit))
+            return True
+    except OSError:
+        return False
+    return False
+
+
+def _may_enter(memory: LimitedMemory) -> bool:
+    """To make a group is one right, to move a process into it another."""
+    try:
+        subprocess.run(["true"], preexec_fn=memory.enter, check=True)  # noqa: S607 (wherever it is)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
 
 
 def _removed(group: Path) -> bool:
