@@ -224,9 +224,9 @@ class Guard:
             return None
 
     def _tell_breaker(self, breaker: SharedBreaker, probe: Any, attempted: Attempted[T] | None) -> None:
-        """An error of our own code, or being told to stop, says nothing about the other side."""
+        """An error of our own code, a refusal, or being told to stop says nothing about the other side."""
         try:
-            if attempted is None or attempted.ended is Ended.PANIC:
+            if attempted is None or attempted.ended is Ended.PANIC or attempted.refused:
                 breaker.unused(probe)
             elif attempted.error is None:
                 breaker.succeeded(probe)
@@ -275,6 +275,8 @@ class Guard:
     # Between attempts: called by tenacity
 
     def _again(self, attempted: Attempted[Any]) -> bool:
+        if attempted.refused:  # whatever refused it says when it may be tried: a breaker, a shutdown
+            return False
         if attempted.ended is Ended.PANIC:
             return self._policy.retry_panics
         return attempted.ended in (Ended.FAILURE, Ended.TIMEOUT)

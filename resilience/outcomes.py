@@ -85,6 +85,11 @@ class Attempted(Generic[T]):
     seconds: float = 0.0
     overran: bool = False  # it came back after its deadline, whatever with
 
+    @property
+    def refused(self) -> bool:
+        """The attempt, or something that its work uses, was not let begin."""
+        return isinstance(self.error, Rejected)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):

@@ -89,10 +89,14 @@ class Breaker:
         self._fresh_until = -1.0  # monotonic
 
     def call(self, work: Callable[[], T]) -> T:
-        """Runs `work` if it may; raises `BreakerOpen`, or what it raises. Every `Exception` counts as a failure."""
+        """Runs `work` if it may; raises `BreakerOpen`, or what it raises. Every `Exception` counts as a failure, but
+        for a `Rejected`: that speaks of something else that the work uses, or of a shutdown."""
         probe = self.admit()
         try:
             value = work()
+        except Rejected:
+            self.unused(probe)
+            raise
         except Exception as error:
             self.failed(error, probe)
             raise

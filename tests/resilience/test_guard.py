@@ -520,14 +520,38 @@ def test_a_breaker_that_is_broken_itself_does_not_stop_the_work(world: World, re
     assert [report.kind for report in reports] == ["guard_observer_failed"]
 
 
-def test_a_refusal_inside_the_work_is_a_failure_and_no_panic(world: World, reports: list[Report]) -> None:
-    def work(_: Attempt) -> None:
-        raise Shut("the breaker of something that the work uses")
+def refused(_: Attempt) -> None:
+    raise Shut("the breaker of something that the work uses")
 
-    outcome = world.guard().run(work)
+
+def stopped(_: Attempt) -> None:
+    raise Stopping("a hold was refused")
+
+
+def test_a_refusal_inside_the_work_is_a_failure_and_no_panic(world: World, reports: list[Report]) -> None:
+    outcome = world.guard().run(refused)
 
     assert outcome.ended is Ended.FAILURE
     assert reports == []
+
+
+@pytest.mark.parametrize("work", [refused, stopped])
+def test_a_refusal_inside_the_work_is_not_tried_again(world: World, work: Callable[[Attempt], None]) -> None:
+    outcome = world.guard(attempts=3, retry_panics=True).run(work)
+
+    assert (outcome.ended, outcome.attempts) == (Ended.FAILURE, 1)
+    assert world.waits == []
+
+
+@pytest.mark.parametrize("work", [refused, stopped])
+def test_a_refusal_inside_the_work_is_no_failure_of_the_other_side(
+    world: World, work: Callable[[Attempt], None]
+) -> None:
+    breaker = FakeBreaker()
+
+    world.guard(breaker=breaker).run(work)
+
+    assert breaker.told == ["unused"]
 
 
 # Labels and observers

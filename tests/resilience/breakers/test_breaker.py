@@ -11,6 +11,7 @@ from resilience.breakers.breaker import Breaker, BreakerOpen
 from resilience.breakers.group import Transition
 from resilience.breakers.metrics import BreakerMetrics
 from resilience.breakers.models import BreakerState, CircuitBreaker
+from resilience.outcomes import Stopping
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -191,6 +192,24 @@ def test_a_prober_that_is_told_to_stop_gives_its_probe_back(world: World) -> Non
     with pytest.raises(KeyboardInterrupt):
         breaker.call(stop)
 
+    assert world.breaker().admit() is not None
+
+
+def test_a_refusal_inside_the_work_gives_the_probe_back_and_counts_as_no_failure(world: World) -> None:
+    def refused() -> None:
+        raise Stopping("a hold was refused")
+
+    breaker = world.breaker(threshold=1)
+    with pytest.raises(Stopping):
+        breaker.call(refused)
+    unopened = not CircuitBreaker.objects.exists()
+    fail_times(breaker, 1)
+    world.seconds += 30
+
+    with pytest.raises(Stopping):
+        breaker.call(refused)
+
+    assert unopened
     assert world.breaker().admit() is not None
 
 
