@@ -122,7 +122,9 @@ def _database(url: str) -> dict[str, Any]:
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
-    return database | {"OPTIONS": {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10} | parts}
+    # keepalives find a dead peer on an idle connection; tcp_user_timeout (ms) one that takes no more of a statement
+    waits = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "tcp_user_timeout": 10_000}
+    return database | {"OPTIONS": waits | parts}
 
 
 try:
@@ -261,6 +263,7 @@ Q_CLUSTER: dict[str, Any] = {
     "retry": 3 * _CYCLE_SECONDS + 20,
     "max_attempts": 1,
     "ack_failures": True,
+    "recycle": 100_000,  # each worker leaves its metrics' files, which every look at the metrics reads
     "save_limit": -1,
     "catch_up": False,
     "guard_cycle": 0.5,

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_NOT_IN_A_NAME = re.compile(r"[^\w.-]")
 _OF_PROCESS = re.compile(r"_(\d+)\.db$")
 _held: list[int] = []  # the locks last as long as the process
 
@@ -31,6 +32,11 @@ def metrics_folder_use(base: Path | None, *, deployment: str = "") -> Path | Non
     folder.mkdir(parents=True, exist_ok=True)
     os.environ[VARIABLE] = str(folder)
     return folder
+
+
+def metrics_folder_of(base: Path, deployment: str, *, instance: str | None) -> Path:
+    """One for each deployment: two of a kind on one machine are told apart by their instance."""
+    return base / (f"{deployment}-{_NOT_IN_A_NAME.sub('_', instance)}" if instance else deployment)
 
 
 def metrics_folder_sweep(folder: Path) -> bool:
