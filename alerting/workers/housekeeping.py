@@ -16,7 +16,7 @@ from alerting.workers.names import SILENT_AFTER
 from alerting.workers.reaping import reap_step
 from alerting.workers.schedules import schedules_step
 from resilience.heartbeats import heartbeats_check, heartbeats_excuse, heartbeats_forget, instance_name
-from resilience.models import DeploymentRun, WorkerDeath
+from resilience.models import DeploymentRun, WorkerDeath, WorkInHand
 from resilience.poster import poster_step
 
 log = structlog.get_logger(__name__)
@@ -50,9 +50,16 @@ def heartbeat_step(*, now: datetime) -> None:
 
 
 def cleaning_step(*, now: datetime) -> None:
-    """Sessions that ended, and what is known of deployments and deaths long ago, once an hour."""
+    """Sessions that ended, and what is known of deployments, deaths and work long ago, once an hour."""
     if now.timestamp() - _last_clean[0] >= _CLEAN_EVERY:
         _last_clean[0] = now.timestamp()
         call_command("clearsessions", verbosity=0)
         heartbeats_forget(before=now - timedelta(days=7))
         WorkerDeath.objects.filter(at__lt=now - timedelta(days=366)).delete()
+        _forget_work(before=now - timedelta(days=1))
+
+
+def _forget_work(*, before: datetime) -> None:
+    """Of a run whose own row was never written, or is gone: nobody else would ever look at it."""
+    runs = DeploymentRun.objects.values("id")
+    WorkInHand.objects.filter(began_at__lt=before).exclude(run__in=runs).delete()

@@ -10,6 +10,7 @@ from django.db.utils import Error as DatabaseFault  # DatabaseError leaves Inter
 
 from alerting.cycle.queue import Reaped, reap, reap_worker
 from resilience.incidents import incident_report
+from resilience.ledger.book import STATEMENT_TIMEOUT
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,8 @@ def claims_take_back(*, worker: str, cause: str, now: datetime) -> None:
     Only for who has just seen it die: another process may have its number later.
     """
     try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")  # whoever calls guards a deployment
         _tell(reap_worker(worker=worker, cause=cause, now=now))
     except DatabaseFault as fault:
         log.warning("claims_not_taken_back", worker=worker, error=str(fault))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from argparse import ArgumentParser
+from concurrent.futures import Future
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +17,10 @@ from django.utils import timezone
 
 from alerting.workers.names import DEPLOYMENTS, SILENT_AFTER, heartbeat_name
 from resilience.heartbeats import age, instance_name
+from resilience.metrics_folder import metrics_folder_of
+
+DATABASE_AWAY = 3  # argparse ends with 2, and all else with 1
+CHECK_SECONDS = 10.0
 
 
 class Command(BaseCommand):
@@ -28,7 +35,8 @@ class Command(BaseCommand):
             "--check",
             action="store_true",
             help=f"Exit 0 if the deployment of this instance (WORKER_INSTANCE, by default the host's name) made "
-            f"progress with its cycles in the last {SILENT_AFTER.seconds} seconds, else 1.",
+            f"progress with its cycles in the last {SILENT_AFTER.seconds} seconds, else 1; {DATABASE_AWAY} where the "
+            "database does not answer, which no restart mends.",
         )
 
     def handle(self, *args: Any, deployment: str, check: bool, **options: Any) -> None:
@@ -43,10 +51,10 @@ class Command(BaseCommand):
     def _check(self, deployment: str) -> int:
         name = instance_name(heartbeat_name(deployment), settings.WORKER_INSTANCE)
         try:
-            since = age(name, timezone.now())
-        except DatabaseFault as fault:
+            since = _age_within(CHECK_SECONDS, name)
+        except (DatabaseFault, TimeoutError) as fault:
             self.stdout.write(f"{name}: the database does not answer: {str(fault).splitlines()[0]}")
-            return 1
+            return DATABASE_AWAY
         if since is None:
             self.stdout.write(f"{name}: no sign of life yet")
             return 1
@@ -57,9 +65,29 @@ class Command(BaseCommand):
         """The same process once more: django-q2 and prometheus_client read their names while they are imported."""
         environment = os.environ | {"Q_CLUSTER_NAME": deployment}
         if settings.METRICS_PORT:
-            base = settings.PROMETHEUS_MULTIPROC_DIR or settings.VAR_DIR / "metrics"
-            folder = base / f"worker-{deployment}"
+            folder = metrics_folder_of(
+                settings.PROMETHEUS_MULTIPROC_DIR or settings.VAR_DIR / "metrics",
+                f"worker-{deployment}",
+                instance=settings.ENV.worker_instance,
+            )
             folder.mkdir(parents=True, exist_ok=True)
             environment["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         sys.stdout.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+
+
+def _age_within(seconds: float, name: str) -> timedelta | None:
+    """Raises `TimeoutError`: a server that accepts and says nothing would hold the check up for as long as TCP does."""
+    answer: Future[timedelta | None] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(age(name, timezone.now()))
+        except Exception as fault:
+            answer.set_exception(fault)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError:  # its own says nothing
+        raise TimeoutError(f"nothing in {seconds:.0f} seconds") from None

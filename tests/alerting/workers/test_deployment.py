@@ -13,12 +13,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
 
+from alerting.management.commands.worker import DATABASE_AWAY
 from alerting.models import Death, Message, Notification
 from alerting.workers.names import TICK_SECONDS
 from resilience.models import Heartbeat, Incident
@@ -233,6 +235,25 @@ def test_check_says_whether_this_deployment_lives_whatever_others_do(workers: Wo
 def test_check_without_a_database_is_one_plain_line(workers: Workers) -> None:
     code, said = check(workers, DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
 
-    assert code == 1
+    assert code == DATABASE_AWAY
     assert "the database does not answer" in said
     assert "\n" not in said
+
+
+def test_check_waits_for_a_database_that_says_nothing_for_some_seconds_only(workers: Workers) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        code, said = check(workers, DATABASE_URL=f"postgresql://x@127.0.0.1:{silent.getsockname()[1]}/x")
+
+    assert code == DATABASE_AWAY
+    assert "the database does not answer" in said
+    assert time.monotonic() - began < 25
+
+
+def test_the_numbers_of_two_deployments_of_a_kind_are_kept_apart(workers: Workers, tmp_path: Path) -> None:
+    for instance in ("one", "a/b"):
+        workers.start(METRICS_PORT=str(free_port()), WORKER_INSTANCE=instance)
+
+    folders = {path.name for path in (tmp_path / "var/metrics").iterdir()}
+
+    assert folders == {"worker-realtime-one", "worker-realtime-a_b"}

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
+from django.db import connection
 
 from alerting.cycle.ways_out import way_shut
 from alerting.matching import matching_step
 from alerting.models import Attempt, ErrorKind, Message, SendCycleRun, State
 from alerting.transports import TransportError
+from alerting.workers import housekeeping, reaping
 from alerting.workers.delays import overdue_step, put_off_step
 from alerting.workers.reaping import reap_step
 from resilience import incidents
-from resilience.models import Incident
+from resilience.ledger.book import Run, run_seen
+from resilience.models import Incident, WorkInHand
 from tests.alerting.world import NOW, World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -100,3 +105,31 @@ def test_one_message_that_is_late_in_spite_of_its_attempts_is_told(waiting: Mess
     Message.objects.update(state=State.SENT, sent_at=NOW)
     put_off_step(now=NOW + timedelta(minutes=41))
     assert kinds() == [("messages_delayed", "resolved")]
+
+
+def test_work_of_a_run_that_nobody_knows_is_forgotten_after_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "_last_clean", [0.0])
+    known = Run(part="worker realtime", instance="a", began_at=NOW)
+    run_seen(known)
+    for run, age in ((known.id, 48), (uuid4(), 1), (lost := uuid4(), 48)):
+        WorkInHand.objects.create(run=run, pid=1, doing="realtime", began_at=NOW - timedelta(hours=age))
+
+    housekeeping.cleaning_step(now=NOW)
+
+    assert WorkInHand.objects.count() == 2
+    assert not WorkInHand.objects.filter(run=lost).exists()
+
+
+def test_taking_claims_back_waits_for_no_lock_for_long(waiting: Message, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaping, "STATEMENT_TIMEOUT", "300ms")
+    Message.objects.update(state=State.CLAIMED, claimed_by="here:1", claim_token=uuid4(), lease_until=NOW)
+    parameters = connection.get_connection_params()
+
+    with psycopg.connect(**parameters) as other:
+        other.execute("LOCK TABLE alerting_message IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        reaping.claims_take_back(worker="here:1", cause="its worker was killed", now=NOW)
+        took = time.monotonic() - began
+
+    assert took < 3
+    assert Message.objects.get().state == State.CLAIMED
