@@ -30,6 +30,7 @@ REFRESH_SECONDS = 1.0
 # While the database is away, asking it can take seconds each time.
 REFRESH_AFTER_FAULT_SECONDS = 5.0
 
+RETRY_AFTER = timedelta(seconds=30)
 RetryAfter = timedelta | Callable[[Exception], timedelta]
 
 
@@ -70,7 +71,7 @@ class Breaker:
         *,
         threshold: int = 5,
         window: timedelta = timedelta(minutes=1),
-        retry_after: RetryAfter = timedelta(seconds=30),
+        retry_after: RetryAfter = RETRY_AFTER,
         lease: timedelta = LEASE,
         announce: Callable[[Transition], object] = nobody,
         metrics: BreakerMetrics = BREAKER_METRICS,
@@ -133,19 +134,36 @@ class Breaker:
             self._write("forget", lambda: rows.failures_forget(name=self.name, now=self._now()))
 
     def failed(self, error: Exception, probe: Probe | None) -> None:
-        """The call failed in a way that speaks against the other side."""
-        now = self._now()
-        if probe is None and self._failures(now) < self._threshold:
-            return
-        wait = self._retry_after if isinstance(self._retry_after, timedelta) else self._retry_after(error)
-        self._group.trip(self.name, reason=told(error), retry_at=now + wait, probe=probe, now=now)
-        self._fresh_until = -1.0
+        """The call failed in a way that speaks against the other side. Never raises: the caller has its own error."""
+        try:
+            self._failed(error, probe)
+        except Exception as fault:
+            self._complain("failure", fault)
 
     def unused(self, probe: Probe | None) -> None:
         """The call was not made, or says nothing about the other side."""
         if probe is not None:
             self._group.probe_give_back(probe, now=self._now())
             self._fresh_until = -1.0
+
+    def _failed(self, error: Exception, probe: Probe | None) -> None:
+        now = self._now()
+        if probe is None and self._failures(now) < self._threshold:
+            return
+        self._group.trip(self.name, reason=told(error), retry_at=self._retry_at(error, now), probe=probe, now=now)
+        self._fresh_until = -1.0
+
+    def _retry_at(self, error: Exception, now: datetime) -> datetime:
+        """A function of the caller's that fails, or says what is no time, keeps no breaker from opening."""
+        try:
+            return now + (self._retry_after if isinstance(self._retry_after, timedelta) else self._retry_after(error))
+        except Exception as fault:
+            self._complain("retry_after", fault)
+            return now + RETRY_AFTER
+
+    def _complain(self, operation: str, fault: Exception) -> None:
+        self._metrics.fault(self.name, operation)
+        log.exception("breaker_failed", breaker=self.name, operation=operation, error=told(fault), exc_info=fault)
 
     def _refresh(self) -> None:
         """Look at the row. Other threads go on with what was seen last meanwhile, so that no lock is needed."""

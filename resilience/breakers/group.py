@@ -23,6 +23,7 @@ from resilience.breakers import rows
 from resilience.breakers.metrics import BREAKER_METRICS, BreakerMetrics
 from resilience.breakers.models import BreakerState
 from resilience.breakers.rows import Probe, Row
+from resilience.redaction import redact_text
 
 __all__ = ["Breakers", "Probe", "Transition"]
 
@@ -79,7 +80,9 @@ class Breakers:
 
         `probe`: the one that this call was, if it was one: then nothing changes if its lease went to another, whose
         word is newer, even if that other has closed the breaker. While another process probes, its word is awaited.
+        `reason` may be any text: other sides answer with bytes that PostgreSQL refuses, and with our secrets.
         """
+        reason = redact_text(reason)
         if probe is not None:
             self._probe_failed(self._full(probe), reason=reason, retry_at=retry_at, now=now)
             return False

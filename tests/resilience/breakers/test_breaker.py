@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 from prometheus_client import CollectorRegistry
 
-from resilience.breakers.breaker import Breaker, BreakerOpen
+from resilience.breakers.breaker import Breaker, BreakerOpen, RetryAfter
 from resilience.breakers.group import Transition
 from resilience.breakers.metrics import BreakerMetrics
 from resilience.breakers.models import BreakerState, CircuitBreaker
@@ -179,6 +180,46 @@ def test_the_wait_may_differ_by_error(world: World) -> None:
         breaker.call(refuse)
 
     assert CircuitBreaker.objects.get().probe_at == world.now() + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("text", ["421 busy\0", "not UTF-8: \udcff"])
+def test_an_error_whose_text_the_database_refuses_opens_it_and_reaches_the_caller(world: World, text: str) -> None:
+    def fail_so() -> None:
+        raise ConnectionError(text)
+
+    breaker = world.breaker(threshold=2)
+
+    for _ in range(2):
+        with pytest.raises(ConnectionError) as raised:
+            breaker.call(fail_so)
+        assert str(raised.value) == text
+
+    assert state() == "open"
+
+
+def raise_it(_: Exception) -> timedelta:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("retry_after", [raise_it, lambda _: 30, lambda _: timedelta.max])
+def test_a_wait_that_cannot_be_told_is_the_usual_one(world: World, retry_after: RetryAfter) -> None:
+    breaker = world.breaker(threshold=1, retry_after=retry_after)
+
+    fail_times(breaker, 1)
+
+    assert CircuitBreaker.objects.get().probe_at == world.now() + timedelta(seconds=30)
+    labels = {"name": "slack", "operation": "retry_after"}
+    assert world.registry.get_sample_value("x_breaker_faults_total", labels) == 1
+
+
+def test_a_fault_of_the_breaker_does_not_replace_the_callers_error(world: World) -> None:
+    broken = Breaker("slack", threshold=1, metrics=world.metrics, now=lambda: cast(datetime, None))
+
+    with pytest.raises(ConnectionError):
+        broken.call(fail)
+
+    labels = {"name": "slack", "operation": "failure"}
+    assert world.registry.get_sample_value("x_breaker_faults_total", labels) == 1
 
 
 def test_a_prober_that_is_told_to_stop_gives_its_probe_back(world: World) -> None:

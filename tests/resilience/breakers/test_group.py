@@ -223,6 +223,23 @@ def test_a_listener_that_raises_is_counted_and_disturbs_nobody(world: World) -> 
     assert world.registry.get_sample_value("y_breaker_faults_total", counted) == 1
 
 
+def test_a_reason_is_stored_without_secrets_and_without_what_the_database_refuses(world: World) -> None:
+    begun = world.trip(reason="421 busy\0 for \udcff, token=abc123")
+
+    assert begun
+    assert world.breakers.rows()[0].reason == "421 busy\N{REPLACEMENT CHARACTER} for ?, token=[redacted]"
+    assert world.told[0].reason == world.breakers.rows()[0].reason
+
+
+def test_a_probe_that_fails_with_a_text_that_the_database_refuses_waits_again(world: World) -> None:
+    world.trip()
+    (probe,) = world.breakers.probes_take(now=later(15))
+
+    world.trip(at=later(16), probe=probe, reason="535 \0")
+
+    assert CircuitBreaker.objects.get().state == BreakerState.OPEN
+
+
 def test_a_rollback_of_the_caller_loses_no_trip(world: World) -> None:
     with transaction.atomic():
         world.trip()
