@@ -213,7 +213,8 @@ class Shutdown:
         stops = [(one, threading.Thread(target=self._stop_server, args=(one,), daemon=True)) for one in self._servers]
         for _, thread in stops:
             thread.start()
-        for server, thread in stops:
+        # Whoever is waited for behind one with a longer deadline would have that one's time too.
+        for server, thread in sorted(stops, key=lambda stop: stop[0].deadline):
             thread.join(max(0.0, began + server.deadline - self._clock()))
             if thread.is_alive():
                 self._code = LATE

@@ -273,6 +273,17 @@ def test_servers_stop_at_once_and_one_that_is_late_costs_the_0(command: Callable
     assert "server_stops_late" in one.errors
 
 
+def test_a_server_has_its_own_time_and_not_that_of_one_registered_before_it() -> None:
+    shutdown = Shutdown(exit_now=lambda code: None)
+    shutdown.server("slow", lambda seconds: time.sleep(1), deadline=5)
+    shutdown.server("late", lambda seconds: time.sleep(0.6), deadline=0.2)
+
+    code = shutdown.finish()
+
+    assert code == 1
+    shutdown.uninstall()
+
+
 def test_a_server_is_told_how_long_it_has() -> None:
     shutdown, told = Shutdown(exit_now=lambda code: None), []
     shutdown.server("a", told.append, deadline=3)
