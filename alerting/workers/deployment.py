@@ -184,13 +184,14 @@ def _fall(deployment: Deployment, keeper: RunKeeper, error: BaseException) -> No
 
 
 def _not_started(deployment: Deployment, fault: RuntimeError) -> int:
+    _end_within(deployment, END_SECONDS)  # nobody hears signals yet
+    _kill(deployment)
     incident_report(
         kind="worker_deployment_failed",
         summary=f"A deployment of workers did not start: {fault}",
         severity="critical",
         fingerprint=_fingerprint(),
     )
-    _kill(deployment)
     flush(2.0)
     return FAILED
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -22,6 +23,7 @@ from django.utils import timezone
 
 from alerting.management.commands.worker import DATABASE_AWAY
 from alerting.models import Death, Message, Notification
+from alerting.workers import deployment
 from alerting.workers.names import TICK_SECONDS
 from resilience.models import Heartbeat, Incident
 from tests.alerting.workers.conftest import ROOT, Workers, wait_until
@@ -257,3 +259,24 @@ def test_the_numbers_of_two_deployments_of_a_kind_are_kept_apart(workers: Worker
     folders = {path.name for path in (tmp_path / "var/metrics").iterdir()}
 
     assert folders == {"worker-realtime-one", "worker-realtime-a_b"}
+
+
+def test_a_death_seen_only_after_the_stop_it_began_is_no_stop_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = iter([False, True])
+    monkeypatch.setattr(deployment, "is_broken", lambda: next(broken))
+    monkeypatch.setattr(deployment, "stopping", lambda: True)
+    living = Mock(**{"sentinel.is_alive.return_value": True})
+
+    assert deployment._watch(living, Mock()) == "a child was killed, or nothing moved any more"
+
+
+def test_a_start_that_fails_kills_what_was_started_before_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    did: list[str] = []
+    for name in ("_end_within", "_kill", "incident_report", "flush"):
+        monkeypatch.setattr(deployment, name, lambda *_, name=name, **__: did.append(name))
+
+    code = deployment._not_started(Mock(), RuntimeError("the workers did not start"))
+
+    assert (code, did) == (1, ["_end_within", "_kill", "incident_report", "flush"])
