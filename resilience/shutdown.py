@@ -188,7 +188,7 @@ class Shutdown:
         finally:
             self.uninstall()
         refused = isinstance(error, Stopping)
-        if code != DONE and (kind is None or refused):
+        if code != DONE and (error is None or refused or _says_done(error)):
             sys.exit(code)
         return refused
 
@@ -296,6 +296,10 @@ class _Signals:
                     if number in SIGNALS:
                         heard += 1
                         (first if heard == 1 else second)(signal.Signals(number).name)
+
+
+def _says_done(error: BaseException) -> bool:
+    return isinstance(error, SystemExit) and error.code in (None, DONE)
 
 
 def _heard(number: int, frame: FrameType | None) -> None:

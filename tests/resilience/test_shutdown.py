@@ -111,6 +111,17 @@ def test_an_error_of_the_command_passes_after_the_clean_up(command: Callable[...
     assert one.ready().end() == (2, ["clean"])
 
 
+@pytest.mark.parametrize(("words", "code"), [("", 1), ("0", 1), ("3", 3)])
+def test_a_late_server_costs_the_0_also_of_a_command_that_exits_by_itself(words: str, code: int) -> None:
+    shutdown = Shutdown(exit_now=lambda code: None)
+    shutdown.server("late", lambda seconds: time.sleep(0.4), deadline=0.1)
+
+    with pytest.raises(SystemExit) as ended, shutdown:
+        sys.exit(*map(int, words.split()))
+
+    assert ended.value.code == code
+
+
 def test_it_works_while_the_main_thread_is_in_c(command: Callable[..., Command]) -> None:
     one = command("""
         with Shutdown() as shutdown:
