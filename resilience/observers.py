@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -76,12 +77,17 @@ def complain(name: str, observer: str, fault: Exception) -> None:
 
 
 class GuardLog(Observer):
-    """Log lines. A panic is an error, and so is an incident with its traceback; an expected error is a warning."""
+    """Log lines. A panic is an error, and so is an incident with its traceback; an expected error is a warning, unless
+    every failure is one too many."""
 
-    def __init__(self, *, panic_event: str = "panic", failure_event: str = "") -> None:
-        """`failure_event`: by default `<name>_failed`."""
+    def __init__(
+        self, *, panic_event: str = "panic", failure_event: str = "", failure_level: int = logging.WARNING
+    ) -> None:
+        """`failure_event`: by default `<name>_failed`. `failure_level`: of a task that failed or timed out in the end;
+        from `logging.ERROR` on its traceback is told too, and that is an incident."""
         self._panic_event = panic_event
         self._failure_event = failure_event
+        self._failure_level = failure_level
 
     def retrying(self, task: Task, attempted: Attempted[Any], seconds: float) -> None:
         error = told(attempted.error) if attempted.error else ""
@@ -97,7 +103,9 @@ class GuardLog(Observer):
         elif outcome.ended is Ended.REJECTED:
             log.info("guard_rejected", **said)
         else:
-            log.warning(self._failure_event or f"{task.name}_failed", attempts=outcome.attempts, **said)
+            event = self._failure_event or f"{task.name}_failed"
+            trace = error if self._failure_level >= logging.ERROR else None
+            log.log(self._failure_level, event, attempts=outcome.attempts, exc_info=trace, **said)
 
 
 def _named(details: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import random
 import sys
 import threading
@@ -118,6 +119,29 @@ def test_a_programming_error_is_a_panic_and_an_incident_with_traceback(reports: 
     assert [report.kind for report in reports] == ["panic_in_send_cycle"]
     assert "in broken" in reports[0].traceback
     assert '"message": 5' in reports[0].sample
+
+
+def hung(_: Attempt) -> None:
+    raise TimeoutError("no answer")
+
+
+@pytest.mark.parametrize("work", [missing, hung])
+def test_a_failure_is_an_incident_with_traceback_where_its_level_says_so(
+    reports: list[Report], work: Callable[[Attempt], None]
+) -> None:
+    log = GuardLog(failure_event="step_failed", failure_level=logging.ERROR)
+    guard = Guard("step", Policy(expected=(LookupError,), attempts=2, backoff_first=0.001), observers=(log,))
+
+    guard.run(work)
+
+    assert [report.kind for report in reports] == ["step_failed"]
+    assert f"in {work.__name__}" in reports[0].traceback
+
+
+def test_a_time_out_is_a_warning_and_no_incident_by_default(reports: list[Report]) -> None:
+    Guard("step", observers=(GuardLog(),)).run(hung)
+
+    assert reports == []
 
 
 def test_panics_and_expected_errors_are_counted_apart(world: World, reports: list[Report]) -> None:
