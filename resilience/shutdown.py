@@ -99,6 +99,9 @@ class Shutdown:
         self._holds: set[Hold] = set()
         self._code = DONE
         self._done, self._main_came, self._over = threading.Event(), threading.Event(), threading.Event()
+        self._woken = threading.Event()  # the threads of the stop: it began, or will never begin
+        self._threads: list[threading.Thread] = []
+        self._reason = ""
         self._signals: _Signals | None = None
 
     # What takes part
@@ -146,6 +149,7 @@ class Shutdown:
             raise RuntimeError("signals can be heard from the main thread only")
         if _installed is not None:
             raise RuntimeError("this process has a shutdown manager already")
+        self._threads_start()
         self._signals = _Signals(first=self.begin, second=self._force)
         _installed = self
 
@@ -153,6 +157,7 @@ class Shutdown:
         """As it was before, in the main thread. The deadline is off too."""
         global _installed
         self._over.set()
+        self._woken.set()
         if self._signals is not None:
             self._signals.close()
             self._signals = None
@@ -163,10 +168,21 @@ class Shutdown:
         with self._changed:
             if self.stopping.is_set():
                 return
+            self._threads_start()
+            self._reason = reason
             self.stopping.set()
         # Nothing here may block, a log line could: the thread that hears signals must be free for the second one.
-        threading.Thread(target=self._watch_deadline, name="stop-deadline", daemon=True).start()
-        threading.Thread(target=self._close, args=(reason,), name="stop", daemon=True).start()
+        self._woken.set()
+
+    def _threads_start(self) -> None:
+        """When it is installed: at a signal the process may have as many threads as it may, or no memory for one."""
+        if not self._threads:
+            self._threads = [
+                threading.Thread(target=self._watch_deadline, name="stop-deadline", daemon=True),
+                threading.Thread(target=self._close, name="stop", daemon=True),
+            ]
+            for thread in self._threads:
+                thread.start()
 
     def finish(self) -> int:
         """The main thread is at its end: stop if nobody did yet, wait for it, return the exit code."""
@@ -194,8 +210,13 @@ class Shutdown:
 
     # The stop, in a thread of its own
 
-    def _close(self, reason: str) -> None:
-        log.info("stop_begins", reason=reason, deadline=self._deadline)
+    def _close(self) -> None:
+        self._woken.wait()
+        if self.stopping.is_set():
+            self._stop_all()
+
+    def _stop_all(self) -> None:
+        log.info("stop_begins", reason=self._reason, deadline=self._deadline)
         for name, callback in self._callbacks:
             self._guarded("notify", name, callback)
         self._stop_servers()
@@ -210,15 +231,23 @@ class Shutdown:
 
     def _stop_servers(self) -> None:
         began = self._clock()
-        stops = [(one, threading.Thread(target=self._stop_server, args=(one,), daemon=True)) for one in self._servers]
-        for _, thread in stops:
-            thread.start()
+        stops = [(one, thread) for one in self._servers if (thread := self._stop_in_thread(one))]
         # Whoever is waited for behind one with a longer deadline would have that one's time too.
         for server, thread in sorted(stops, key=lambda stop: stop[0].deadline):
             thread.join(max(0.0, began + server.deadline - self._clock()))
             if thread.is_alive():
                 self._code = LATE
                 log.error("server_stops_late", server=server.name, deadline=server.deadline)
+
+    def _stop_in_thread(self, server: _Server) -> threading.Thread | None:
+        """None: no thread could be had, so it was stopped in this one while the next had to wait."""
+        thread = threading.Thread(target=self._stop_server, args=(server,), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._stop_server(server)
+            return None
+        return thread
 
     def _stop_server(self, server: _Server) -> None:
         self._guarded("server", server.name, lambda: server.stop(server.deadline))
@@ -248,20 +277,22 @@ class Shutdown:
     # The end in any case: no lock and no log from here, since whatever holds one may hang
 
     def _watch_deadline(self) -> None:
+        self._woken.wait()
         if not self._over.wait(self._deadline):
             self._force(f"the deadline of {self._deadline:g} s passed")
 
     def _force(self, reason: str) -> None:
-        held = ", ".join(sorted(hold.name for hold in tuple(self._holds)))
-        text = f"forced to exit: {reason}; still held by: {held or 'nothing'}\n".encode()
-        try:
+        try:  # the text too: other threads change the holds meanwhile, and a name may be anything
+            held = ", ".join(sorted(hold.name for hold in tuple(self._holds)))
+            text = f"forced to exit: {reason}; still held by: {held or 'nothing'}\n".encode()
             if select.select([], [2], [], 0)[1]:
                 os.write(2, text)
         finally:
             self._exit_now(LATE)
 
     def forget_in_child(self) -> None:
-        """A fork of this process is another one: its signals are not ours."""
+        """A fork of this process is another one: its signals are not ours, and it has none of our threads."""
+        self._threads = []
         if self._signals is not None:
             self._signals.let_go()
             self._signals = None
@@ -273,10 +304,11 @@ class _Signals:
     def __init__(self, *, first: Callable[[str], None], second: Callable[[str], None]) -> None:
         self._ours, self._kernels = socket.socketpair()
         self._kernels.setblocking(False)
+        # First: where no thread can be had, the signals stay as they are.
+        threading.Thread(target=self._listen, args=(first, second), name="stop-signals", daemon=True).start()
         self._wakeup_before = signal.set_wakeup_fd(self._kernels.fileno(), warn_on_full_buffer=False)
         # Python must handle the signal for its number to be written; all else is done by the thread.
         self._before: dict[int, Any] = {number: signal.signal(number, _heard) for number in SIGNALS}
-        threading.Thread(target=self._listen, args=(first, second), name="stop-signals", daemon=True).start()
 
     def let_go(self) -> None:
         """Before it is closed, or in a fork."""
@@ -286,7 +318,8 @@ class _Signals:
 
     def close(self) -> None:
         self.let_go()
-        self._kernels.close()  # ends the thread
+        self._kernels.shutdown(socket.SHUT_RDWR)  # ends the thread; a close would not while a fork holds a copy
+        self._kernels.close()
 
     def _listen(self, first: Callable[[str], None], second: Callable[[str], None]) -> None:
         heard = 0

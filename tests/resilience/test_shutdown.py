@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -225,6 +226,58 @@ def test_nobody_who_reads_standard_error_does_not_keep_it_alive(command: Callabl
     assert code == 1
 
 
+_NO_THREADS = """
+def no_thread(self): raise RuntimeError("can't start new thread")
+threading.Thread.start = no_thread
+"""
+
+
+def test_a_stop_needs_no_new_thread(command: Callable[..., Command]) -> None:
+    one = command(f"""
+        shutdown = Shutdown(deadline=60)
+        shutdown.install()
+        shutdown.server("a", lambda seconds: say("stopped"), deadline=5)
+        shutdown.cleanup(lambda: say("clean"))
+        {_NO_THREADS.replace(chr(10), chr(10) + " " * 8)}
+        say("ready")
+        time.sleep(60)
+    """)
+
+    assert one.ready().signal().end() == (0, ["stopped", "clean"])
+
+
+def test_a_forced_end_needs_no_new_thread(command: Callable[..., Command]) -> None:
+    one = command(f"""
+        shutdown = Shutdown(deadline=0.5)
+        shutdown.install()
+        shutdown.hold("stuck")
+        {_NO_THREADS.replace(chr(10), chr(10) + " " * 8)}
+        say("ready")
+        time.sleep(60)
+    """)
+
+    code, _ = one.ready().signal().end()
+
+    assert code == 1
+    assert "the deadline of 0.5 s passed; still held by: stuck" in one.errors
+
+
+def test_a_forced_end_does_not_depend_on_its_text() -> None:
+    codes: list[int] = []
+    shutdown = Shutdown(deadline=0.2, exit_now=codes.append)
+    hold = shutdown.hold("\udcff")  # cannot be encoded
+    raised: list[object] = []
+    threading.excepthook, before = raised.append, threading.excepthook
+
+    shutdown.begin("test")
+    time.sleep(0.5)
+    threading.excepthook = before
+    shutdown.uninstall()
+    hold.release()
+
+    assert (codes, len(raised)) == ([1], 1)
+
+
 # Holds
 
 
@@ -347,6 +400,36 @@ def test_it_is_taken_off_again() -> None:
 
     assert signal.getsignal(signal.SIGTERM) is before
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_none_of_its_threads_outlives_it_also_where_a_fork_holds_its_socket(command: Callable[..., Command]) -> None:
+    one = command("""
+        shutdown = Shutdown()
+        shutdown.install()
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+        say("ready")
+        shutdown.uninstall()
+        time.sleep(0.5)
+        say(threading.active_count())
+        os.kill(child, signal.SIGKILL)
+    """)
+
+    assert one.ready().end() == (0, ["1"])
+
+
+def test_a_fork_may_end_its_copy_by_itself(command: Callable[..., Command]) -> None:
+    one = command("""
+        with Shutdown() as shutdown:
+            say("ready")
+            if os.fork():
+                os.wait()
+            else:
+                shutdown.cleanup(lambda: say("child"))
+    """)
+
+    assert one.ready().end() == (0, ["child"])
 
 
 def test_there_is_one_for_a_process() -> None:
