@@ -6,6 +6,7 @@ A step that fails is an incident and does not keep the next step from running. d
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -132,4 +133,5 @@ def _step(name: str, work: Callable[[], object]) -> None:
 @cache
 def _guard(name: str) -> Guard:
     event = "panic_in_send_cycle" if name == "send_cycle" else f"{name}_failed"
-    return Guard(name, stop=PolledStop(stopping), observers=(GUARD_METRICS, GuardLog(panic_event=event)))
+    told = GuardLog(panic_event=event, failure_event=event, failure_level=logging.ERROR)
+    return Guard(name, stop=PolledStop(stopping), observers=(GUARD_METRICS, told))

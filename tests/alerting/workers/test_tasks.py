@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from alerting.models import Message, State
 from alerting.transports import transport_for
 from alerting.transports.kept import KeptTransports
 from alerting.workers import tasks
+from tests.alerting.cycle.test_run import incident_kinds
 from tests.alerting.world import World
 from tests.smtp_server import SmtpServer
 
@@ -66,3 +68,14 @@ def test_a_connection_is_kept_from_one_cycle_to_the_next(world: World, smtp_serv
 
     assert len(smtp_server.mails) == 3
     assert smtp_server.connections == 1
+
+
+def test_a_step_that_runs_out_of_time_is_an_incident_like_any_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(*, now: datetime) -> None:
+        raise TimeoutError("no answer")
+
+    monkeypatch.setattr(tasks, "housekeeping_steps", lambda: [("stale", stale)])
+
+    tasks.housekeeping()
+
+    assert incident_kinds() == ["stale_failed"]
