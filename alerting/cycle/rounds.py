@@ -71,7 +71,11 @@ class Rounds:
         until = self._context.monotonic() + SUSPECTS_EVERY_SECONDS
         while self._senders.open() and self._context.monotonic() < until:
             self._probe()
-            if not self._claim_where_there_is_room() and not self._senders.unfinished():
+            # asked before the claim: a probe that succeeds during it has opened the way for more
+            idle = not self._senders.unfinished()
+            if idle:
+                self._recorder.settle()
+            if not self._claim_where_there_is_room() and idle:
                 return False
             self._look_round(self._more)
             self._context.intake()

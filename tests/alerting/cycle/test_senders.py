@@ -114,7 +114,7 @@ def test_what_cannot_be_recorded_is_told_and_is_not_sent_again_until_its_lease_e
 
     with monkeypatch.context() as patch:
         patch.setattr(recorder, "outcomes_record", away)
-        counts = post.cycle(budget=2.0, send_deadline=1.0)
+        counts = post.cycle(budget=5.0, send_deadline=1.0)
     sent_first = len(smtp_server.mails)
     post.cycle()
 
