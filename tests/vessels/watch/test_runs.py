@@ -129,7 +129,9 @@ def test_files_repeat_each_other_across_the_cut_between_them(tmp_path: Path):
 
 def test_sigterm_ends_a_replay_with_what_it_evaluated_committed(source: str):
     process = start_watch(source, "--once", "--speed", "600")
-    time.sleep(3.5)
+    until = time.monotonic() + 60
+    while not BoundedSource.objects.filter(ordinal__gt=0).exists() and time.monotonic() < until:
+        time.sleep(0.1)
 
     code, output = terminate(process)
 
