@@ -114,11 +114,11 @@ def outcome_of(checked: Checked, token: UUID, tried: Tried, context: CycleContex
     """Decide what comes next by the kind of fault and the retry ladder."""
     if tried.fault is None:
         then = Next(State.SENT)
+    elif tried.fault.kind == ErrorKind.CONFIGURATION:
+        then = Next(State.PENDING, uncounted_until(checked.message, now=tried.ended_at), counted=False)
     else:
         made = checked.message.attempts_made + 1
         then = after_fault(tried.fault, attempts_made=made, context=context, now=tried.ended_at)
-        if tried.fault.kind == ErrorKind.CONFIGURATION:
-            then = Next(State.PENDING, uncounted_until(checked.message, now=tried.ended_at), counted=False)
     return Outcome(checked, token, tried, then)
 
 

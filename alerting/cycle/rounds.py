@@ -8,6 +8,7 @@ hand; they have a moment of their own between rounds, also under a flood.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from uuid import UUID
 
@@ -178,8 +179,8 @@ class Rounds:
         if not claimed.message_ids:
             return 0
         ready = [Ready(one, claimed, probe) for one in self._preparation.prepare(claimed)]
-        for kind in {one.kind for one in ready}:
-            self._pace(kind).put(sum(one.kind == kind for one in ready))
+        for kind, number in Counter(one.kind for one in ready).items():
+            self._pace(kind).put(number)
         self._senders.put(ready)
         return len(ready)
 

@@ -66,19 +66,7 @@ def test_a_payload_that_no_longer_unpickles_is_dropped_and_told() -> None:
 
 
 def test_a_schedule_that_cannot_be_read_is_set_aside_and_the_others_run() -> None:
-    past = timezone.now() - timedelta(minutes=1)
-    bad = Schedule.objects.create(func="os.getpid", args="(", schedule_type=Schedule.DAILY, next_run=past)
-    good = Schedule.objects.create(func="os.getpid", schedule_type=Schedule.DAILY, next_run=past)
-
-    set_aside = schedules_step(now=timezone.now())
-
-    bad.refresh_from_db()
-    good.refresh_from_db()
-    incidents.flush(3.0)
-    assert (set_aside, bad.repeats) == (1, 0)
-    assert good.next_run > timezone.now()
-    assert OrmQ.objects.count() == 1
-    assert Incident.objects.get().kind == "schedule_set_aside"
+    assert_only_the_other_runs(args="(")
 
 
 def assert_only_the_other_runs(**wrong: object) -> None:
