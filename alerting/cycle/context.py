@@ -9,14 +9,18 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 from django.conf import settings
 
 from alerting.models import lane_name
 from alerting.transports import Transport, transport_for
 from alerting.transports.limits import Limits, Pacers, limits_for
+from resilience.ledger.place import process_name
 
 REALTIME, DIGEST = "realtime", "digest"
+
+_START = uuid4()  # of this process; what it forks has another pid
 
 
 def utc_now() -> datetime:
@@ -30,7 +34,8 @@ def never() -> bool:
 
 
 def worker_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Of a process outside a deployment; the workers of one are named by it."""
+    return process_name(host=socket.gethostname(), pid=os.getpid(), start=_START)
 
 
 def _ladder() -> tuple[float, ...]:

@@ -93,7 +93,7 @@ def claim(
     """Take up to `limit` due messages of these lanes, the same share for each organisation.
 
     Leases run by the database's clock: those of several machines may differ, and a claim that another machine takes
-    for ended is sent twice. `worker`: host and process, so that its claims can be ended when it is known to be dead.
+    for ended is sent twice. `worker`: a name that no other process has; its claims are ended when it is seen to die.
     With `suspects` only messages during which a worker died, else none of them: the caller takes those one at a time.
     """
     token, ends_at = uuid4(), monotonic() + lease.total_seconds()

@@ -34,12 +34,13 @@ class Dead:
 def death_tell(run: Run, dead: Dead) -> None:
     """One incident for each deployment, role and cause; repeats are counted on it. Never raises."""
     unfinished = _record(run, dead)
-    messages = messages_in_hand(run.place.host, [dead.pid]) if unfinished or dead.step else []
+    name = run.process_name(dead.pid)
+    messages = messages_in_hand([name]) if unfinished or dead.step else []
     words = in_hand_words(unfinished, messages)
-    how = f" ({name})" if (name := signal_name(dead.exit_code)) and dead.cause is Cause.SIGNAL else ""
+    how = f" ({said})" if (said := signal_name(dead.exit_code)) and dead.cause is Cause.SIGNAL else ""
     if messages:
-        said = f"its worker was {dead.cause.label}{how}"
-        claims_take_back(worker=f"{run.place.host}:{dead.pid}", cause=said, now=timezone.now())
+        cause = f"its worker was {dead.cause.label}{how}"
+        claims_take_back(worker=name, cause=cause, now=timezone.now())
     at_step = f" Its step: {dead.step}." if dead.step else ""
     incident_report(
         kind="worker_died",

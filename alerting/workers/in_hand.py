@@ -14,8 +14,8 @@ log = structlog.get_logger(__name__)
 _MOST = 1000
 
 
-def messages_in_hand(host: str, pids: Sequence[int]) -> list[int]:
-    """Claims are made under the worker's name, host and pid. Empty where the database does not answer."""
+def messages_in_hand(workers: Sequence[str]) -> list[int]:
+    """Claims are made under the worker's name, `Run.process_name`. Empty where the database does not answer."""
     try:
         with own_connection() as connection:
             connection.execute("SET statement_timeout = '2s'")
@@ -24,7 +24,7 @@ def messages_in_hand(host: str, pids: Sequence[int]) -> list[int]:
                 SELECT id FROM alerting_message
                  WHERE state = 'claimed' AND claimed_by = ANY(%s) ORDER BY id LIMIT %s
                 """,
-                [[f"{host}:{pid}" for pid in pids], _MOST],
+                [list(workers), _MOST],
             ).fetchall()
     except FAULTS as fault:
         log.warning("messages_in_hand_unknown", error=str(fault))

@@ -23,7 +23,7 @@ def reap_step(*, now: datetime) -> int:
 def claims_take_back(*, worker: str, cause: str, now: datetime) -> None:
     """A worker is known to be dead: its messages need not wait for their leases. Never raises.
 
-    Only for who has just seen it die: another process may have its number later.
+    Only for who has seen it die: one that is merely not heard of may still send.
     """
     try:
         with connection.cursor() as cursor:

@@ -27,7 +27,7 @@ from alerting.transports.limits import Pacers
 from alerting.workers.housekeeping import housekeeping_steps
 from alerting.workers.names import heartbeat_name
 from alerting.workers.stop_flag import stopping
-from alerting.workers.this_worker import step_note, this_run
+from alerting.workers.this_worker import step_note, this_run, this_worker_name
 from resilience.guard import Guard, PolledStop
 from resilience.guard_metrics import GUARD_METRICS
 from resilience.heartbeats import beat
@@ -90,6 +90,7 @@ def _context(cadence: str, *, began: float, intake: Callable[[], object] = lambd
         intake=intake,
         transport=_KEPT.transport,
         pacers=_PACERS,
+        worker=this_worker_name(),
         budget=settings.Q_CLUSTER["timeout"] - 5.0 - (time.monotonic() - began),
         stopping=stopping,
         beat=partial(_beat, cadence),

@@ -5,9 +5,11 @@ The place has no lock and outlives the worker: after a death the sentinel reads 
 
 from __future__ import annotations
 
+import os
 from ctypes import Array, c_char
 from multiprocessing.sharedctypes import RawArray
 
+from alerting.cycle.context import worker_name
 from resilience.ledger.book import Run
 
 _LENGTH = 64
@@ -29,6 +31,12 @@ def become(run: Run, step: Array[c_char]) -> None:
 def this_run() -> Run | None:
     """None outside of a deployment, where tasks can be called too."""
     return _run[0] if _run else None
+
+
+def this_worker_name() -> str:
+    """Under which the claims of this process are made, and found by whoever sees it die."""
+    run = this_run()
+    return run.process_name(os.getpid()) if run else worker_name()
 
 
 def step_note(name: str) -> None:

@@ -24,7 +24,7 @@ from psycopg.rows import dict_row
 
 from resilience.ledger.memory import oom_counter, oom_kills, oom_kills_of
 from resilience.ledger.models import Cause
-from resilience.ledger.place import Place, lives, place_here
+from resilience.ledger.place import Place, lives, place_here, process_name
 from resilience.own_connection import own_connection
 
 log = structlog.get_logger(__name__)
@@ -45,6 +45,10 @@ class Run:
     began_at: datetime
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     place: Place = field(default_factory=place_here)
+
+    def process_name(self, pid: int) -> str:
+        """Of one of its processes; no process of another run has this name, wherever it runs."""
+        return process_name(host=self.place.host, pid=pid, start=self.id)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,12 @@ class UncleanEnd:
     cause: Cause
     seen_at: datetime
     unfinished: list[Unfinished]
+    run: uuid.UUID
+
+    def processes_at_work(self) -> list[str]:
+        """The names of those that had work in hand."""
+        pids = sorted({work.pid for work in self.unfinished})
+        return [process_name(host=self.host, pid=pid, start=self.run) for pid in pids]
 
 
 def run_seen(run: Run) -> bool:
@@ -148,6 +158,7 @@ def _end_record(connection: psycopg.Connection[Any], row: Mapping[str, Any], *, 
             cause=_unclean_cause(row, here),
             seen_at=row["seen_at"],
             unfinished=unfinished,
+            run=row["id"],
         )
         _death_insert(
             connection,

@@ -32,8 +32,8 @@ WORKER_DEATHS = counter(
     "worker_deaths", "Processes that died, by cause; kept across restarts.", ("deployment", "cause")
 )
 
-# Which messages, say, a process on that host with that pid had in hand; for the incident.
-InHand = Callable[[str, Sequence[int]], Sequence[int]]
+# Which messages, say, the processes of these names had in hand; for the incident.
+InHand = Callable[[Sequence[str]], Sequence[int]]
 
 
 class RunKeeper:
@@ -87,8 +87,8 @@ class RunKeeper:
         run_end(self._run)
 
     def _report(self, gone: UncleanEnd) -> None:
-        pids = sorted({work.pid for work in gone.unfinished})
-        messages = list(self._in_hand(gone.host, pids)) if pids else []
+        names = gone.processes_at_work()
+        messages = list(self._in_hand(names)) if names else []
         words = in_hand_words(gone.unfinished, messages)
         incident_report(
             kind="worker_unclean_shutdown",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,12 @@ class Place:
     pid_namespace: int
     pid: int
     born: int
+
+
+def process_name(*, host: str, pid: int, start: uuid.UUID) -> str:
+    """At most 200 characters. Host and pid for people; containers that share a host's name may share both, so what
+    makes it unique is the start: of the deployment that the process belongs to, or its own."""
+    return f"{host[:150]}:{pid}:{start.hex}"
 
 
 def place_here(pid: int | None = None, *, proc: Path = PROC) -> Place:

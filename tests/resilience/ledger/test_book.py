@@ -86,6 +86,23 @@ def test_a_run_whose_process_is_gone_is_told_once_with_what_it_had_in_hand() -> 
     assert WorkerDeath.objects.get().doing == "realtime"
 
 
+def test_processes_of_two_runs_have_two_names_though_host_and_pid_are_the_same() -> None:
+    one, other = make_run(pid=17), make_run(pid=17)
+
+    assert one.place == other.place
+    assert one.process_name(17) != other.process_name(17)
+    assert one.process_name(17).startswith(f"{one.place.host}:17:")
+
+
+def test_the_name_of_a_process_fits_its_column_without_losing_what_makes_it_unique() -> None:
+    one, other = (replace(run, place=replace(run.place, host="h" * 255)) for run in (make_run(), make_run()))
+
+    names = {run.process_name(4_194_304) for run in (one, other)}
+
+    assert len({name[:200] for name in names}) == 2
+    assert max(map(len, names)) <= 200
+
+
 def test_out_of_memory_is_named_by_the_counter_of_the_dead_ones_own_cgroup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,14 +144,16 @@ def test_a_living_run_on_this_machine_is_not_gone_however_long_it_is_silent() ->
 def test_the_keeper_reports_counts_and_takes_it_back() -> None:
     gone = dead_run(instance=(name := uuid.uuid4().hex))
     WorkInHand.objects.create(run=gone.id, pid=17, doing="realtime", began_at=NOON)
-    keeper = RunKeeper(make_run(instance=name), in_hand=lambda host, pids: [41, 42] if list(pids) == [17] else [])
+    keeper = RunKeeper(
+        make_run(instance=name), in_hand=lambda names: [41, 42] if list(names) == [gone.process_name(17)] else []
+    )
 
     keeper.look()
     keeper.look()
     incidents.flush(3.0)
     incident = Incident.objects.get()
-    RunKeeper(gone, in_hand=lambda host, pids: []).look()  # new to the table: its first look clears nothing
-    keeper_of_gone = RunKeeper(gone, in_hand=lambda host, pids: [])
+    RunKeeper(gone, in_hand=lambda names: []).look()  # new to the table: its first look clears nothing
+    keeper_of_gone = RunKeeper(gone, in_hand=lambda names: [])
     keeper_of_gone.look()
     run_end(gone)
     keeper_of_gone.look()
@@ -157,7 +176,7 @@ def test_a_keeper_whose_round_raises_anything_goes_on(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(RunKeeper, "look", look)
     monkeypatch.setattr("resilience.ledger.keeper.EVERY_SECONDS", 0.01)
-    keeper = RunKeeper(make_run(), in_hand=lambda host, pids: [])
+    keeper = RunKeeper(make_run(), in_hand=lambda names: [])
 
     keeper.begin()
     time.sleep(0.3)
