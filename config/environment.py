@@ -134,7 +134,12 @@ class Environment(BaseSettings):
         0,
         ge=0,
         le=65535,
-        description="Port of the metrics of a worker or the watch on loopback, one for each; 0: none.",
+        description="Port of the metrics of a worker or the watch, one for each; 0: none.",
+    )
+    metrics_host: Host = Field(
+        "127.0.0.1",
+        description="Address of this machine that `METRICS_PORT` is bound to. Whoever reaches it reads them without "
+        "signing in: loopback or a private address.",
     )
 
     stale_after_hours: Number = Field(48, gt=0, le=24 * 365, description="Hours after due when a message is stale.")

@@ -236,7 +236,7 @@ LOG_LEVEL, LOG_FORMAT = ENV.log_level, ENV.log_format
 LOGGING_CONFIG = None
 PROMETHEUS_MULTIPROC_DIR = metrics_folder_use(ENV.prometheus_multiproc_dir)  # before prometheus_client is imported
 PROMETHEUS_EXPORT_MIGRATIONS = False
-METRICS_PORT = ENV.metrics_port
+METRICS_HOST, METRICS_PORT = ENV.metrics_host, ENV.metrics_port
 
 EXPECTED_HEARTBEATS = dict.fromkeys(ENV.expect_running, timedelta(minutes=1))
 STALE_AFTER, LATE_AFTER = ENV.stale_after, ENV.late_after

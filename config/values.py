@@ -58,7 +58,8 @@ def is_host(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        return _HOST_NAME.fullmatch(text) is not None
+        # what ends in a number is an address or nothing: 10.0.0.256 is no name (RFC 1123, section 2.1)
+        return _HOST_NAME.fullmatch(text) is not None and not text.rstrip(".").rpartition(".")[2].isdecimal()
     return True
 
 

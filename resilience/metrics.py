@@ -7,12 +7,16 @@ folder for each deployment (`resilience.metrics_folder`). The web serves `/metri
 from __future__ import annotations
 
 import os
+import socket
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
-from wsgiref.simple_server import WSGIServer
+from socketserver import TCPServer
+from typing import Any, Literal
+from wsgiref.simple_server import WSGIRequestHandler
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.multiprocess import mark_process_dead as _mark_process_dead
@@ -100,19 +104,41 @@ def metrics_registry() -> CollectorRegistry:
 
 
 def metrics_serve(*, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
-    """Serves the numbers over HTTP in a thread; returns what stops it. Raises `OSError` where the port is in use.
+    """Serves the numbers over HTTP in a thread, to anybody who reaches the port; returns what stops it.
 
-    Call it in a worker's main process after its children are started.
+    Raises `OSError` where the port is in use or the host is no address of this machine. Call it in a worker's main
+    process after its children are started.
     """
-    server, thread = start_http_server(port, host, metrics_registry())
+    server = _Server(host, port)
+    server.set_app(make_wsgi_app(metrics_registry()))
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
 
     def stop() -> None:
         server.shutdown()
-        if isinstance(server, WSGIServer):
-            server.server_close()
+        server.server_close()
         thread.join(5)
 
     return stop
+
+
+class _Server(ThreadingWSGIServer):
+    """The standard library asks DNS for the name of the address that it binds: a start would wait while DNS is away."""
+
+    def __init__(self, host: str, port: int) -> None:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self.address_family = found[0][0]
+        super().__init__((str(found[0][4][0]), port), _Silent)
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        return
 
 
 def mark_process_dead(pid: int) -> None:

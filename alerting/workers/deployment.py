@@ -88,16 +88,17 @@ def _run(name: str, deployment: Deployment, signals: StopSignals, keeper: RunKee
 
 def _metrics_begin(name: str) -> Callable[[], None]:
     """Returns what stops them. Mails leave without them: a port that another has is told, and that is all."""
-    if not settings.METRICS_PORT:
+    host, port = settings.METRICS_HOST, settings.METRICS_PORT
+    if not port:
         return lambda: None
     try:
-        return metrics_serve(port=settings.METRICS_PORT)
+        return metrics_serve(host=host, port=port)
     except OSError as fault:
         incident_report(
             kind="metrics_not_served",
-            summary=f"The metrics of “{name}” cannot be had on port {settings.METRICS_PORT}: {fault}",
+            summary=f"The metrics of “{name}” cannot be had at {host}, port {port}: {fault}",
             severity="warning",
-            fingerprint=f"metrics_not_served:{name}:{settings.METRICS_PORT}",
+            fingerprint=f"metrics_not_served:{name}:{host}:{port}",
         )
         return lambda: None
 

@@ -73,16 +73,71 @@ def test_a_server_on_a_port_in_use_says_so() -> None:
             metrics_serve(port=taken.getsockname()[1])
 
 
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+def read_from(address: str, port: int) -> bytes:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    page: bytes = opener.open(f"http://{address}:{port}/metrics", timeout=5).read()
+    return page
+
+
 def test_the_server_answers() -> None:
     from resilience.metrics import metrics_serve
 
     port = free_port()
     stop = metrics_serve(port=port)
     try:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        page = opener.open(f"http://127.0.0.1:{port}/metrics", timeout=5).read()
+        page = read_from("127.0.0.1", port)
     finally:
         stop()
 
     assert b"watchkeeper_incidents_total" in page
     assert os.environ.get("PROMETHEUS_MULTIPROC_DIR") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "answers", "does_not"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.2"),
+        ("127.0.0.2", "127.0.0.2", "127.0.0.1"),
+        pytest.param("::1", "[::1]", "127.0.0.1", marks=pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")),
+        ("localhost", "localhost", "127.0.0.2"),
+    ],
+)
+def test_it_listens_on_the_given_address_and_no_other(host: str, answers: str, does_not: str) -> None:
+    from resilience.metrics import metrics_serve
+
+    port = free_port()
+    stop = metrics_serve(host=host, port=port)
+    try:
+        page = read_from(answers, port)
+        with pytest.raises(OSError, match="refused"):
+            read_from(does_not, port)
+    finally:
+        stop()
+
+    assert b"watchkeeper_incidents_total" in page
+
+
+def test_an_address_of_another_machine_is_an_error() -> None:
+    from resilience.metrics import metrics_serve
+
+    with pytest.raises(OSError, match="assign requested address"):
+        metrics_serve(host="192.0.2.1", port=free_port())
+
+
+def test_a_start_asks_no_dns_for_the_name_of_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resilience.metrics import metrics_serve
+
+    asked: list[str] = []
+    monkeypatch.setattr(socket, "getfqdn", lambda name="": asked.append(name) or name)
+
+    metrics_serve(host="127.0.0.2", port=free_port())()
+
+    assert asked == []

@@ -134,7 +134,7 @@ def test_two_deployments_at_once_send_everything_once(workers: Workers, smtp_ser
 
 
 def test_a_database_that_is_away_for_a_while_is_survived(workers: Workers, smtp_server: SmtpServer) -> None:
-    workers.environment["METRICS_PORT"] = str(port := free_port())
+    workers.environment |= {"METRICS_HOST": "127.0.0.2", "METRICS_PORT": str(port := free_port())}
     process = workers.start()
     assert wait_until(alive, 20), workers.logs()
     world = make_alerts(5)
@@ -149,7 +149,7 @@ def test_a_database_that_is_away_for_a_while_is_survived(workers: Workers, smtp_
     assert arrived, workers.logs()
     assert process.poll() is None
     assert set(smtp_server.message_ids().values()) == {1}
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.2:{port}/metrics", timeout=5) as answer:
         numbers = answer.read().decode()
     assert 'watchkeeper_messages_total{cadence="realtime",outcome="sent"} 10.0' in numbers
 

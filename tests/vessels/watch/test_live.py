@@ -14,7 +14,17 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pyais import encode_dict
 
-from tests.vessels.watch.commands import Door, Harbour, box, exported, start_watch, terminate, use_area, wait_for
+from tests.vessels.watch.commands import (
+    Door,
+    Harbour,
+    box,
+    exported,
+    run_watch,
+    start_watch,
+    terminate,
+    use_area,
+    wait_for,
+)
 from tests.vessels.watch.worlds import random_rows, report, rows_of
 from vessels.areas import AreaContent, area_save, stored_geometry
 from vessels.models import AreaUse, Event, Feed, FeedGap, FeedRejection, Membership, Position, Scope, VesselState
@@ -290,6 +300,17 @@ def test_the_command_listens_reconnects_and_restarts(harbour: Harbour):
     assert kinds() == ["appeared", "appeared", "exited"]
     assert FeedRejection.objects.filter(kind="garbled").exists()
     assert FeedGap.objects.filter(reason="downtime").exists()
+
+
+def test_metrics_at_an_address_of_another_machine_stop_the_start(harbour: Harbour, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("METRICS_HOST", "192.0.2.1")
+    monkeypatch.setenv("METRICS_PORT", "9100")
+
+    code, output = run_watch(harbour.source)
+
+    assert code == 1
+    assert "METRICS_HOST = 192.0.2.1, METRICS_PORT = 9100" in output
+    assert "Traceback" not in output
 
 
 def test_a_second_watch_stands_by_until_the_first_is_gone(harbour: Harbour):

@@ -138,7 +138,7 @@ class Command(BaseCommand):
             feeds = lambda: list(Feed.objects.filter(pk__in=given))  # noqa: E731
         began = time.monotonic()
         if settings.METRICS_PORT:
-            stop_metrics = metrics_serve(port=settings.METRICS_PORT)
+            stop_metrics = _metrics_begin(settings.METRICS_HOST, settings.METRICS_PORT)
             shutdown.server("metrics", lambda seconds: stop_metrics(), deadline=5)
         with shutdown.hold("watch"):
             listening = Listening(feeds=feeds, stop=shutdown.stopping, keep_raw=options["keep_raw"])
@@ -150,6 +150,15 @@ class Command(BaseCommand):
         """A socket on the command line is a feed of its own, which `watch` without sources leaves alone."""
         feed = Feed.objects.filter(source=text).order_by("id").first()
         return feed or Feed.objects.create(name=text[:300], source=text, active=False)
+
+
+def _metrics_begin(host: str, port: int) -> Callable[[], None]:
+    try:
+        return metrics_serve(host=host, port=port)
+    except OSError as fault:
+        raise CommandError(
+            f"METRICS_HOST = {host}, METRICS_PORT = {port}: no metrics can be had there: {fault}"
+        ) from None
 
 
 class Meter:
