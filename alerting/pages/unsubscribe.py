@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
+from accounts.models import User
 from alerting.links import LinkFault, UnsubscribeLink, unsubscribe_read
 from alerting.models import Message, Subscription
 from alerting.subscriptions import subscription_end
@@ -31,10 +32,14 @@ def page(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "alerting/unsubscribe_over.html", {"fault": fault}, status=410)
     named = list(_named(link).select_related("rule"))
     going = [subscription for subscription in named if subscription.deleted_at is None]
+    # The link may stand in a shared Slack channel, or in a mail that was passed on: the page says whose it is.
+    reader = User.objects.filter(pk=link.user_id, deleted_at__isnull=True).first()
     if request.method == "POST":
         _end(link)
-        return render(request, "alerting/unsubscribed.html", {"ended": going or named})
-    shown = {"going": going, "submit_itself": _is_past_scanners(link, timezone.now())}
+        return render(request, "alerting/unsubscribed.html", {"reader": reader, "ended": going or named})
+    if reader is None or not going:
+        return render(request, "alerting/unsubscribed.html", {"reader": reader, "ended": named, "already": True})
+    shown = {"reader": reader, "going": going, "submit_itself": _is_past_scanners(link, timezone.now())}
     return render(request, "alerting/unsubscribe.html", shown)
 
 

@@ -48,6 +48,10 @@ def left() -> list[Subscription]:
     return list(Subscription.objects.filter(deleted_at__isnull=True, active=True).order_by("pk"))
 
 
+def heading(page: str) -> str:
+    return page.split('<h1 id="title">')[1].split("</h1>")[0]
+
+
 def test_a_scanner_s_look_ends_nothing(world: World) -> None:
     going = subscribed(world)
 
@@ -133,6 +137,30 @@ def test_a_second_click_is_taken_too_and_others_stay(world: World) -> None:
 
     assert said == [200, 200]
     assert left() == [other]
+
+
+def test_the_pages_say_whose_subscriptions_they_are_and_which(world: World) -> None:
+    """A link may stand in a shared Slack channel, or in a mail that was passed on."""
+    path = path_of(subscribed(world, 2), world)
+
+    pages = [page.content.decode() for page in (Client().get(path), Client().post(path), Client().get(path))]
+
+    assert [heading(page) for page in pages] == [
+        "Unsubscribe?",
+        "You are unsubscribed",
+        "You are unsubscribed already",
+    ]
+    assert all(f"{world.user}, you" in page and "rule 0" in page and "rule 1" in page for page in pages)
+
+
+def test_a_deleted_user_s_link_promises_no_way_back(world: World) -> None:
+    path = path_of(subscribed(world), world, message_sent(world, minutes_ago=60))
+    User.objects.filter(pk=world.user.pk).update(deleted_at=timezone.now())
+
+    pages = [page.content.decode() for page in (Client().get(path), Client().post(path))]
+
+    assert [heading(page) for page in pages] == ["You are unsubscribed"] * 2
+    assert all("Your account was deleted" in page and "subscriptions/" not in page for page in pages)
 
 
 def test_a_link_over_hundreds_of_subscriptions_fits_a_line_of_a_header(world: World) -> None:
