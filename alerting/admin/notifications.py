@@ -18,6 +18,7 @@ from accounts.admin_scope import ReadOnlyAdmin, ReadOnlyInline, ScopedFilter
 from alerting.admin.history import attempts_table, bounces_table, deaths_table, folded, shown_time
 from alerting.models import Attempt, BounceReport, Death, Message, Notification, OperatorAction, State
 from alerting.operations import OperationRefused, notification_cancel, notification_mark_handled, notification_retry
+from alerting.rendering.plain import vessel_name
 
 STATES_SHOWN = [State.FAILED, State.STALE, State.QUARANTINED, State.PENDING, State.SENT, State.CANCELLED]
 
@@ -96,7 +97,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         (None, {"fields": ["state", "reason", "error", "handled_by", "handled_at"]}),
         ("Duty", {"fields": ["subscription", "channel", "event", "rule_version", "cadence"]}),
         ("Times", {"fields": ["occurred", "detected", "created_at", "due_at", "next_attempt", "sent_at"]}),
-        ("Message as sent", {"fields": ["subject", "text"]}),
+        ("Message", {"fields": ["subject", "text"]}),
         ("Attempts", {"fields": ["attempt_history", "bounce_history", "death_history"]}),
     ]
 
@@ -137,6 +138,8 @@ class NotificationAdmin(ReadOnlyAdmin):
         answer = row.last_answer or ""
         if not answer or answer in reason:
             return shortened(reason) or "–"
+        if not reason:
+            return format_html('<span class="quiet">{}</span>', shortened(answer))
         return format_html('{}<br><span class="quiet">{}</span>', shortened(reason), shortened(answer))
 
     @admin.display(description="to", ordering="subscription__user__email")
@@ -148,7 +151,7 @@ class NotificationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="what, by which rule")
     def what(self, row: Notification) -> str:
-        vessel = row.event.vessel or f"MMSI {row.event.mmsi:09d}"
+        vessel = vessel_name(row.event.vessel and row.event.vessel.name) or f"MMSI {row.event.mmsi:09d}"
         return format_html(
             '{} {} {}<br><span class="quiet">{}</span>',
             vessel, row.event.get_kind_display(), row.event.area, row.subscription.rule,

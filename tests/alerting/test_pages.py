@@ -9,6 +9,7 @@ from django.core import mail
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 
 from accounts.models import Channel, User
 from alerting.links import channel_verify_url
@@ -66,6 +67,31 @@ def test_home_lists_who_is_inside_and_the_last_events() -> None:
 
     assert "&lt;b&gt;ENDEAVOUR" in page
     assert "has entered area moana box at 06/01/2026 01:00 NZDT" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("</script><script>alert(1)</script>", "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("A\r\nB", "A B"),
+        ("\u202eLIVE\u202c", "LIVE"),
+        ("🚢 FERRY", "🚢 FERRY"),
+        ("W" * 120, "W" * 79 + "…"),
+    ],
+)
+def test_a_hostile_name_is_shown_on_every_page_and_does_nothing(name: str, shown: str) -> None:
+    world = world_new("moana")
+    vessel_inside(world, name=name)
+    notification = notification_new(world, event=event_new(world))
+    client = signed_in(world.user)
+    paths = (reverse("home"), reverse("notifications"), reverse("notification", args=[notification.pk]))
+
+    for path in (*paths, reverse("admin:alerting_notification_changelist")):
+        page = client.get(path).content.decode()
+        assert shown in page, path
+        assert name not in page or name == shown, path
+    (vessel,) = client.get(reverse("map-vessels")).json()["vessels"]
+    assert escape(vessel["name"]) == shown
 
 
 def test_the_lists_are_not_sent_again_when_nothing_changed() -> None:

@@ -13,6 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from alerting.models import State, Subscription
 from tests.alerting.pages_world import PASSWORD, World, event_new, notification_new, vessel_inside, world_new
+from vessels.models import Vessel
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = [
@@ -121,6 +122,25 @@ def test_the_map_and_its_list_name_the_vessel(browser: Browser, live_server: Liv
     page.get_by_role("button", name="ENDEAVOUR").click()
 
     page.locator(".leaflet-tooltip", has_text="ENDEAVOUR").wait_for()
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "W" * 120])
+def test_a_hostile_name_runs_nothing_and_fits_a_phone(
+    browser: Browser, live_server: LiveServer, world: World, name: str
+) -> None:
+    Vessel.objects.update(name=name)
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    seen = Seen(page).listen()
+    sign_in(page, live_server, world)
+
+    page.locator(".vessel-button", has_text=name[:20]).click()
+    label = page.locator(".leaflet-tooltip", has_text=name[:20])
+    label.wait_for()
+
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    assert label.evaluate("label => label.getBoundingClientRect().width") <= 390
+    assert seen.faults == []
     page.close()
 
 

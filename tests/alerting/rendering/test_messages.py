@@ -38,6 +38,10 @@ HOSTILE = [
     "\u202eEVIL\u2066\x00\x1b[31m",
     "--> <!-- <![endif]",
     "&lt;b&gt; &amp; 'q' \"q\"",
+    "<!channel> <@U1> *bold*",
+    "half of a pair \ud83d",
+    "🚢 FERRY 🏴",
+    "W" * 200,
 ]
 
 

@@ -20,9 +20,11 @@ LOOPBACK = Guard((ip_network("127.0.0.0/8"),), HOSTS)
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def send(address: str, text: str = "entered", seconds: float = 5, guard: Guard = LOOPBACK) -> str:
+def send(
+    address: str, text: str = "entered", seconds: float = 5, guard: Guard = LOOPBACK, subject: str = "Alert"
+) -> str:
     message = Outgoing(
-        message_id="<a@b>", address=address, subject="Alert", text=text, html="", unsubscribe_url="", at=NOW
+        message_id="<a@b>", address=address, subject=subject, text=text, html="", unsubscribe_url="", at=NOW
     )
     transport = SlackTransport(guard)
     try:
@@ -37,6 +39,14 @@ def test_slack_accepts_and_sees_no_markup_from_outside(slack_server: Any) -> Non
     assert answer.startswith("200")
     told = slack_server.requests[0]["blocks"][0]["text"]["text"]
     assert told == "Vessel &lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;"
+
+
+@pytest.mark.parametrize("name", ["<!channel>", "<@U1>", "</x>", "A\r\nB", "\x00\u202e", "\ud83d", "🚢", "W" * 5000])
+def test_a_hostile_name_mentions_nobody_and_stops_no_message(slack_server: Any, name: str) -> None:
+    assert send(slack_server.url, f"{name} entered", subject=f"{name} entered").startswith("200")
+
+    (said,) = slack_server.requests
+    assert "<" not in said["text"] + said["blocks"][0]["text"]["text"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -23,7 +24,7 @@ from alerting.transports.addresses import Guard
 from alerting.transports.look_up import dns_answers
 from alerting.transports.posting import LONGEST_ANSWER, Poster, retry_after
 from alerting.transports.webhook import WebhookTransport
-from alerting.transports.webhook.body import event, webhook_id
+from alerting.transports.webhook.body import body_bytes, event, webhook_id
 from tests.alerting.transports.http_receiver import Receiver, drips, receiving, status
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -101,6 +102,18 @@ def test_a_receiver_gets_what_the_documentation_promises(receiver: Receiver) -> 
     assert (told["kind"], told["mmsi"], told["area"]) == ("entered", "002320001", "Gulf")
     assert told["vessel"]["name"] == "ENDEAVOUR ☸"
     assert told["position"] == {"lon": 174.5, "lat": -36.5, "speed": None, "course": None}
+
+
+@pytest.mark.parametrize(
+    "name", ['"}],"x":1}', "A\r\nBcc: x@example.com", "<script>", "\x00\u202e", "\ud83d", "🚢", "W" * 200]
+)
+def test_a_hostile_name_is_a_value_and_nothing_else(name: str) -> None:
+    hostile = replace(ENTERED, vessel=Vessel(mmsi=2320001, name=name))
+
+    body = body_bytes(replace(outgoing("http://127.0.0.1/"), events=(hostile,)))
+
+    (told,) = json.loads(body)["data"]["events"]
+    assert told == event(ENTERED) | {"vessel": event(hostile)["vessel"] | {"name": name.replace("\ud83d", "?")}}
 
 
 def test_the_documentation_names_every_field() -> None:
