@@ -26,7 +26,8 @@ from django.utils import timezone
 from alerting.workers.deaths import Dead, death_tell, stall_tell
 from alerting.workers.in_hand import messages_in_hand
 from alerting.workers.names import heartbeat_name
-from alerting.workers.sentinel import Deployment, is_broken, seconds_since_look
+from alerting.workers.pulse import Stillness
+from alerting.workers.sentinel import Deployment, is_broken, looks
 from alerting.workers.signals import StopSignals
 from alerting.workers.stop_flag import stop_begin, stopping
 from resilience.incidents import flush, incident_report
@@ -44,6 +45,7 @@ CLEAN, FAILED = 0, 1
 LOOK_SECONDS, DRAIN_LOOK_SECONDS = 0.5, 0.2
 # The sentinel looks round every half second.
 STALLED_AFTER_SECONDS = 7.0
+SENTINEL_STALLED = "the sentinel is stalled"
 # After a death: what the others have in hand gets this long. All of it is less than 15 seconds.
 DRAIN_BROKEN_SECONDS = 5.0
 LEDGER_SECONDS = 2.0
@@ -113,23 +115,22 @@ def _watch(deployment: Deployment, signals: StopSignals) -> str:
     """Returns why the deployment cannot go on, or "" when somebody asked it to stop."""
     systemd_tell("READY=1")
     told_at = time.monotonic()
-    while not (reason := _fault(deployment)) and not stopping():
+    sentinel = Stillness(looks, now=told_at)
+    while not (reason := _fault(deployment, sentinel)) and not stopping():
         if time.monotonic() - told_at >= WATCHDOG_SECONDS:
             systemd_tell("WATCHDOG=1")
             told_at = time.monotonic()
         select.select([signals.wake_up], [], [], LOOK_SECONDS)
     systemd_tell("STOPPING=1")
-    return reason or _fault(deployment)  # a death says stop too: it must not look like one that was asked for
+    return reason or _fault(deployment, sentinel)  # a death says stop too: it must not look like one that was asked for
 
 
-def _fault(deployment: Deployment) -> str:
+def _fault(deployment: Deployment, sentinel: Stillness) -> str:
     if is_broken():
         return "a child was killed, or nothing moved any more"
     if not deployment.sentinel.is_alive():
         return f"the sentinel ended with {deployment.sentinel.exitcode}"
-    if seconds_since_look() > STALLED_AFTER_SECONDS:
-        return "the sentinel is stalled"
-    return ""
+    return SENTINEL_STALLED if sentinel.seconds(time.monotonic()) > STALLED_AFTER_SECONDS else ""
 
 
 def _stop_asked(deployment: Deployment) -> Callable[[], None]:
@@ -200,8 +201,8 @@ def _not_started(deployment: Deployment, fault: RuntimeError) -> int:
 def _stop(deployment: Deployment, keeper: RunKeeper, *, reason: str) -> int:
     """Let the workers finish what they have in hand, then wait for them, but not for ever."""
     stop_begin()
-    stalled = seconds_since_look() > STALLED_AFTER_SECONDS
-    allowed = (0.0 if stalled else DRAIN_BROKEN_SECONDS) if reason else settings.SEND_DEADLINE_SECONDS + 10.0
+    broken = 0.0 if reason == SENTINEL_STALLED else DRAIN_BROKEN_SECONDS
+    allowed = broken if reason else settings.SEND_DEADLINE_SECONDS + 10.0
     _end_within(deployment, allowed + END_SECONDS)
     threading.Thread(target=deployment.ask_to_stop, daemon=True).start()
     log.info("worker_stopping", reason=reason)

@@ -29,18 +29,13 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.25
 
-# Shared with the sentinel, without a lock: when the feeder last came round.
-_came_round = RawValue("d", 0.0)
+# Shared with the sentinel, without a lock.
+_rounds = RawValue("L", 0)
 
 
-def seconds_since_round() -> float:
-    """How long the feeder has not come round (0 before its first)."""
-    return time.monotonic() - _came_round.value if _came_round.value else 0.0
-
-
-def rounds_begin() -> None:
-    """Called by the sentinel when it starts a feeder: from here it must come round."""
-    _came_round.value = time.monotonic()
+def rounds() -> int:
+    """How often the feeder has come round."""
+    return int(_rounds.value)
 
 
 def feed(task_queue: Queue[Mapping[str, Any]], ended: Event, broker: object = None) -> None:
@@ -49,7 +44,7 @@ def feed(task_queue: Queue[Mapping[str, Any]], ended: Event, broker: object = No
     pokes = Pokes(POKES[feeder.name], deployment=feeder.name)
     try:
         while not ended.is_set():
-            rounds_begin()
+            _rounds.value += 1
             poked = pokes.wait(min(feeder.seconds_left(time.monotonic()), LOOK_SECONDS))
             if not stopping():
                 feeder.feed(poked=poked, now=time.monotonic())

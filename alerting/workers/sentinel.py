@@ -2,8 +2,8 @@
 
 A process killed by a signal may have held the lock of a queue: whoever waits for that lock waits for ever, and
 the stock sentinel goes on as if nothing had happened. So a death by signal stops the whole deployment, and its
-supervisor starts a clean one. So does a queue that nobody takes from. No process outlives its parent: the kernel
-sees to it.
+supervisor starts a clean one. So does a queue that nobody takes from, and a process that does not run. No process
+outlives its parent: the kernel sees to it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from django_q.conf import Conf
 from django_q.worker import worker
 
 from alerting.workers.deaths import Dead, death_tell, stall_tell
-from alerting.workers.feeder import feed, rounds_begin, seconds_since_round
+from alerting.workers.feeder import feed, rounds
+from alerting.workers.pulse import Pulse, Stillness
 from alerting.workers.stop_flag import stop_begin, stopping
 from alerting.workers.this_worker import become, step_of, step_place
 from resilience.incidents import flush, incident_report
@@ -40,7 +41,8 @@ from resilience.metrics import mark_process_dead
 log = structlog.get_logger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-# A cycle that waits while no worker works, or a feeder that does not come round: nothing will move again.
+# A cycle that waits while no worker works, a feeder that does not come round, a process that does not run: nothing will
+# move again.
 STALLED_AFTER_SECONDS = 5.0
 START_SECONDS = 12.0
 # A process that ends by itself writes its incidents first, which takes up to 2 seconds.
@@ -49,18 +51,18 @@ LEAVING_LOOK_SECONDS = 0.1
 # So many replaced in so short a time: what replaces them ends as they did.
 MOST_REPLACED, REPLACED_WITHIN_SECONDS = 4, 20.0
 
-# Shared with the main process, without locks: 1 when a child was killed; when the sentinel last looked round.
+# Shared with the main process, without locks: 1 when a child was killed; how often the sentinel has looked round.
 _broken = RawValue("b", 0)
-_looked_at = RawValue("d", 0.0)
+_looks = RawValue("L", 0)
 
 
 def is_broken() -> bool:
     return bool(_broken.value)
 
 
-def seconds_since_look() -> float:
-    """How long the sentinel has not looked at its children (0 before its first look)."""
-    return time.monotonic() - _looked_at.value if _looked_at.value else 0.0
+def looks() -> int:
+    """How often the sentinel has looked at its children."""
+    return int(_looks.value)
 
 
 def die_with_parent(parent: int) -> None:
@@ -77,7 +79,7 @@ def memory_limit(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (has + (megabytes << 20),) * 2)
 
 
-def _in_child(parent: int, target: Callable[..., Any], *args: Any) -> None:
+def _in_child(parent: int, pulse: Pulse, target: Callable[..., Any], *args: Any) -> None:
     """Where every child begins: bound to its parent, deaf to signals that are meant for the main process.
 
     A SIGTERM to the whole process group must not cut a message off: the main process hears it and says stop.
@@ -86,6 +88,7 @@ def _in_child(parent: int, target: Callable[..., Any], *args: Any) -> None:
     signal.set_wakeup_fd(-1)  # it is the main process's
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pulse.begin()
     target(*args)
 
 
@@ -115,13 +118,14 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
         super().start()
 
     def spawn_process(self, target: Any, *args: Any) -> Any:
-        step = None
+        step, pulse = None, Pulse()
         if target is worker:
             timer, step = args[2], step_place()
             target, args = _work, (self.run, step, *args)
         process = get_mp_context().Process(
-            target=_in_child, args=(os.getpid(), target, *args), name=f"Process-{uuid.uuid4().hex}"
+            target=_in_child, args=(os.getpid(), pulse, target, *args), name=f"Process-{uuid.uuid4().hex}"
         )
+        process.stillness = Stillness(pulse.beats, now=time.monotonic())
         process.daemon = Conf.DAEMONIZE_WORKERS if step is not None else True
         if step is not None:
             process.timer, process.step = timer, step
@@ -131,28 +135,32 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
 
     def spawn_pusher(self) -> Any:
         """The feeder takes the pusher's place."""
-        rounds_begin()
+        self._feeder = Stillness(rounds, now=time.monotonic())
         return self.spawn_process(feed, self.task_queue, self.event_out, self.broker)
 
     def status(self) -> Any:
         """Asked for at every look round."""
-        _looked_at.value = now = time.monotonic()
+        now = time.monotonic()
+        _looks.value += 1
         self._oom_kills.number(now=now)
-        if self.pusher is not None and not stopping() and (why := self._stall()):
+        if self.pusher is not None and not stopping() and (why := self._stall(now)):
             self._give_up()
             stall_tell(self.run, why)
             flush(2.0)
         return super().status()
 
-    def _stall(self) -> str:
+    def _stall(self, now: float) -> str:
         """Why nothing will move again, or ""."""
+        for process in (*self.pool, self.monitor, self.pusher):
+            if process.stillness.seconds(now) > STALLED_AFTER_SECONDS and process.is_alive():
+                return f"its {self._role(process)} does not run"
         # read without the timer's lock, which a killed worker may hold
         idle = all(one.timer.get_obj().value == -1 for one in self.pool)
         if not (idle and self.task_queue.full()):
-            self._moved_at = time.monotonic()
-        if time.monotonic() - self._moved_at > STALLED_AFTER_SECONDS:
+            self._moved_at = now
+        if now - self._moved_at > STALLED_AFTER_SECONDS:
             return "a cycle waits and no worker takes it"
-        return "nobody asks for cycles any more" if seconds_since_round() > STALLED_AFTER_SECONDS else ""
+        return "nobody asks for cycles any more" if self._feeder.seconds(now) > STALLED_AFTER_SECONDS else ""
 
     def reincarnate(self, process: Any) -> None:
         """Replace what ended by itself; on a death by signal, our own included, end the deployment."""
