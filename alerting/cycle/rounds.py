@@ -128,11 +128,11 @@ class Rounds:
         if now < self._probe_at or not kinds_shut():
             return
         self._probe_at = now + PROBE_EVERY_SECONDS
-        for probe in probes_take(now=self._context.clock()):
+        for probe in probes_take():
             claimed = self._claim(1, kinds=(probe.name,))
             if not self._work(claimed, probe=probe) and not self._probe_by_suspect(probe):
                 # this cadence has nothing that could show whether the way is open again
-                probe_give_back(probe, now=self._context.clock())
+                probe_give_back(probe)
 
     def _probe_by_suspect(self, probe: Probe) -> bool:
         if self._senders.unfinished():

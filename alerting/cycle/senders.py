@@ -189,7 +189,7 @@ class Senders:
     def _return(self, ready: Ready) -> None:
         self._in_hand.returned(ready.message_id)
         if ready.probe is not None:
-            self._recorder.put_note(partial(probe_give_back, ready.probe, now=self._context.clock()))
+            self._recorder.put_note(partial(probe_give_back, ready.probe))
 
     def _done(self) -> None:
         if self._few():

@@ -41,14 +41,14 @@ def kinds_shut() -> frozenset[str]:
     return _WAYS.names_open()
 
 
-def probes_take(*, now: datetime) -> list[Probe]:
+def probes_take() -> list[Probe]:
     """The kinds that this process may try now, one message each."""
-    return _WAYS.probes_take(now=now)
+    return _WAYS.probes_take()
 
 
-def probe_give_back(probe: Probe, *, now: datetime) -> None:
+def probe_give_back(probe: Probe) -> None:
     """Nothing was found to try here: the next process may have something."""
-    _WAYS.probe_give_back(probe, now=now)
+    _WAYS.probe_give_back(probe)
 
 
 def way_shut(kind: str, *, fault: TransportError, probe: Probe | None, now: datetime) -> None:
@@ -56,7 +56,7 @@ def way_shut(kind: str, *, fault: TransportError, probe: Probe | None, now: date
     _WAYS.trip(
         kind,
         reason=f"{fault} {fault.answer}".strip(),
-        retry_at=now + probe_after(fault),
+        retry_after=probe_after(fault),
         probe=probe,
         now=now,
     )

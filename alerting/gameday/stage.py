@@ -34,7 +34,7 @@ from alerting.models import Message, Notification, State
 from alerting.workers.housekeeping import housekeeping_steps
 from alerting.workers.names import heartbeat_name
 from resilience import incidents
-from resilience.models import Heartbeat
+from resilience.models import CircuitBreaker, Heartbeat
 from vessels.models import Area
 
 NAMES = ("ana", "ben", "caro", "dan", "eva", "fay", "gus", "hana", "ivo", "joe")
@@ -100,8 +100,9 @@ class Stage:
         return timezone.now() + self._offset
 
     def later(self, **length: float) -> None:
-        """The clock of cycles and housekeeping that are run here jumps; negative: back."""
+        """Time passes for cycles and housekeeping that are run here, and for the waits of breakers; negative: back."""
         self._offset += timedelta(**length)
+        CircuitBreaker.objects.time_passes(timedelta(**length))
 
     # what runs
 

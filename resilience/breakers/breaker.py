@@ -31,6 +31,7 @@ REFRESH_SECONDS = 1.0
 REFRESH_AFTER_FAULT_SECONDS = 5.0
 
 RETRY_AFTER = timedelta(seconds=30)
+LONGEST_WAIT = timedelta(days=365)
 RetryAfter = timedelta | Callable[[Exception], timedelta]
 
 
@@ -50,11 +51,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _due(seen: Row, now: datetime) -> bool:
-    """May a probe be there to take?"""
-    if seen.state == BreakerState.HALF_OPEN:
-        return seen.lease_over
-    return seen.next_try_at is None or now >= seen.next_try_at
+def _within_reason(wait: timedelta) -> timedelta:
+    """Raises for what is no time, and for one that ends where the database's calendar does."""
+    if wait > LONGEST_WAIT:
+        raise ValueError(f"{wait} is longer than a breaker waits")
+    return max(wait, timedelta(0))
 
 
 class Breaker:
@@ -117,9 +118,8 @@ class Breaker:
         seen = self._seen
         if seen.state == BreakerState.CLOSED:
             return None
-        now = self._now()
-        if _due(seen, now):
-            for probe in self._group.probes_take(now=now, names=[self.name]):
+        if seen.due:
+            for probe in self._group.probes_take(names=[self.name]):
                 return probe
             self._fresh_until = -1.0  # somebody else has it, or it is closed: look again at the next call
         raise BreakerOpen(self.name, reason=seen.reason, next_try_at=seen.next_try_at)
@@ -131,7 +131,7 @@ class Breaker:
             self._fresh_until = -1.0
         elif self._seen.failures:
             self._seen = Row(self.name, BreakerState.CLOSED)
-            self._write("forget", lambda: rows.failures_forget(name=self.name, now=self._now()))
+            self._write("forget", lambda: rows.failures_forget(name=self.name))
 
     def failed(self, error: Exception, probe: Probe | None) -> None:
         """The call failed in a way that speaks against the other side. Never raises: the caller has its own error."""
@@ -143,23 +143,23 @@ class Breaker:
     def unused(self, probe: Probe | None) -> None:
         """The call was not made, or says nothing about the other side."""
         if probe is not None:
-            self._group.probe_give_back(probe, now=self._now())
+            self._group.probe_give_back(probe)
             self._fresh_until = -1.0
 
     def _failed(self, error: Exception, probe: Probe | None) -> None:
-        now = self._now()
-        if probe is None and self._failures(now) < self._threshold:
+        if probe is None and self._failures() < self._threshold:
             return
-        self._group.trip(self.name, reason=told(error), retry_at=self._retry_at(error, now), probe=probe, now=now)
+        self._group.trip(self.name, reason=told(error), retry_after=self._wait(error), probe=probe, now=self._now())
         self._fresh_until = -1.0
 
-    def _retry_at(self, error: Exception, now: datetime) -> datetime:
+    def _wait(self, error: Exception) -> timedelta:
         """A function of the caller's that fails, or says what is no time, keeps no breaker from opening."""
         try:
-            return now + (self._retry_after if isinstance(self._retry_after, timedelta) else self._retry_after(error))
+            asked = self._retry_after if isinstance(self._retry_after, timedelta) else self._retry_after(error)
+            return _within_reason(asked)
         except Exception as fault:
             self._complain("retry_after", fault)
-            return now + RETRY_AFTER
+            return RETRY_AFTER
 
     def _complain(self, operation: str, fault: Exception) -> None:
         self._metrics.fault(self.name, operation)
@@ -179,7 +179,7 @@ class Breaker:
         self._seen = found[0] if found else Row(self.name, BreakerState.CLOSED)
         self._metrics.state(self.name, self._seen.state)
 
-    def _failures(self, now: datetime) -> int:
+    def _failures(self) -> int:
         """In a row, with the one just now."""
         if self._threshold == 1:
             return 1
@@ -187,7 +187,7 @@ class Breaker:
 
         def add() -> None:
             nonlocal failures
-            failures = rows.failure_add(name=self.name, window=self._window, now=now)
+            failures = rows.failure_add(name=self.name, window=self._window)
 
         self._write("failure", add)
         if failures:

@@ -3,8 +3,8 @@
     TRANSPORTS = Breakers("transport:", announce=tell_operations)
 
     shut = TRANSPORTS.names_open()                                        # one query
-    for probe in TRANSPORTS.probes_take(now=now): …                       # of all processes, one gets it
-    TRANSPORTS.trip("email", reason="421 busy", retry_at=later, probe=probe, now=now)
+    for probe in TRANSPORTS.probes_take(): …                              # of all processes, one gets it
+    TRANSPORTS.trip("email", reason="421 busy", retry_after=wait, probe=probe, now=now)
     TRANSPORTS.probe_succeeded(probe, now=now)                            # or probe_give_back
 
 A fault of the database fails open: nothing counts as shut, no probe is taken, and `breaker_faults_total` grows.
@@ -75,8 +75,8 @@ class Breakers:
             self.metrics.state(row.name, row.state)
         return [replace(row, name=self._short(row.name)) for row in found]
 
-    def trip(self, name: str, *, reason: str, retry_at: datetime, probe: Probe | None, now: datetime) -> bool:
-        """Open it until `retry_at`, when one process may try again; True if it was closed.
+    def trip(self, name: str, *, reason: str, retry_after: timedelta, probe: Probe | None, now: datetime) -> bool:
+        """Open it; one process may try again when the wait is over by the database's clock. True if it was closed.
 
         `probe`: the one that this call was, if it was one: then nothing changes if its lease went to another, whose
         word is newer, even if that other has closed the breaker. While another process probes, its word is awaited.
@@ -84,46 +84,42 @@ class Breakers:
         """
         reason = redact_text(reason)
         if probe is not None:
-            self._probe_failed(self._full(probe), reason=reason, retry_at=retry_at, now=now)
+            self._probe_failed(self._full(probe), reason=reason, wait=retry_after)
             return False
         full = self.prefix + name
         begun = self._try(
-            "trip", full, lambda: rows.open_if_closed(name=full, reason=reason, probe_at=retry_at, now=now), None
+            "trip", full, lambda: rows.open_if_closed(name=full, reason=reason, wait=retry_after, now=now), None
         )
         if begun:
             self._changed(Transition(name, BreakerState.OPEN, reason, now))
             return True
         if begun is not None:
-            self._try(
-                "trip", full, lambda: rows.open_again(name=full, reason=reason, probe_at=retry_at, now=now), False
-            )
+            self._try("trip", full, lambda: rows.open_again(name=full, reason=reason, wait=retry_after), False)
         return False
 
-    def _probe_failed(self, probe: Probe, *, reason: str, retry_at: datetime, now: datetime) -> None:
-        again = self._try(
-            "trip", probe.name, lambda: rows.probe_failed(probe, reason=reason, probe_at=retry_at, now=now), False
-        )
+    def _probe_failed(self, probe: Probe, *, reason: str, wait: timedelta) -> None:
+        again = self._try("trip", probe.name, lambda: rows.probe_failed(probe, reason=reason, wait=wait), False)
         if again:
             self.metrics.changed(probe.name, BreakerState.OPEN)
 
-    def probes_take(self, *, now: datetime, names: Collection[str] | None = None) -> list[Probe]:
+    def probes_take(self, *, names: Collection[str] | None = None) -> list[Probe]:
         """The right to try one call each on those that are due (of `names`): each goes to one of all processes."""
         nothing: list[Probe] = []
         full = None if names is None else [self.prefix + name for name in names]
         taken = self._try(
             "probe",
             self.prefix if full is None or len(full) != 1 else full[0],
-            lambda: rows.probes_take(now=now, lease=self.lease, prefix=self.prefix, names=full),
+            lambda: rows.probes_take(lease=self.lease, prefix=self.prefix, names=full),
             nothing,
         )
         for probe in taken:
             self.metrics.changed(probe.name, BreakerState.HALF_OPEN)
         return [Probe(self._short(probe.name), probe.token, probe.lease_until) for probe in taken]
 
-    def probe_give_back(self, probe: Probe, *, now: datetime) -> bool:
+    def probe_give_back(self, probe: Probe) -> bool:
         """Unused: another process may try at once. False if the lease had ended and another has it."""
         full = self._full(probe)
-        given = self._try("give_back", full.name, lambda: rows.probe_give_back(full, now=now), False)
+        given = self._try("give_back", full.name, lambda: rows.probe_give_back(full), False)
         if given:
             self.metrics.changed(full.name, BreakerState.OPEN)
         return given

@@ -2,6 +2,9 @@
 
 They run on the thread's connection, each committed at once; inside a transaction of the caller's they take a
 connection of their own, so that no rollback loses a trip and no row stays locked. They raise what the database raises.
+
+Whatever is waited for or compared runs by the database's clock: hosts' clocks differ, and what one of them takes for
+over is probed by two at once, or by nobody. `now` is what people read of when a breaker opened and closed.
 """
 
 from __future__ import annotations
@@ -21,15 +24,12 @@ from resilience.own_connection import own_connection
 
 FAULTS = (psycopg.Error, DatabaseFault)
 STATEMENT_TIMEOUT = "3s"
-# The end of a wait that was written by a clock further ahead than this is not waited for: it could be hours.
-CLOCK_SKEW = timedelta(minutes=1)
 
-# By the database's clock: hosts' clocks differ, and a lease that one of them takes for over is probed by two at once.
 _LEASE_OVER = "(state = 'half_open' AND lease_until <= clock_timestamp())"
+# What was written by a clock that was further ahead: the database's, set back since. Its wait could last for hours.
+_AHEAD = "changed_at > clock_timestamp() + interval '1 minute'"
 # Open and due, or half-open by a prober whose lease is over.
-_DUE = f"""
-    ((state = 'open' AND (probe_at <= %(now)s OR changed_at > %(skewed)s)) OR {_LEASE_OVER})
-"""
+_DUE = f"((state = 'open' AND (probe_at <= clock_timestamp() OR {_AHEAD})) OR {_LEASE_OVER})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Row:
     state: BreakerState
     reason: str = ""
     failures: int = 0
-    next_try_at: datetime | None = None  # when a probe may be taken
-    lease_over: bool = False  # by the database's clock, whose time `next_try_at` is while half-open
+    next_try_at: datetime | None = None  # when a probe may be taken, by the database's clock
+    due: bool = False  # it may be taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def read(*, prefix: str = "", name: str = "") -> list[Row]:
     """Those whose name begins with `prefix`, or the one called `name`."""
     found = _all(
         f"""
-        SELECT name, state, reason, failures, COALESCE(probe_at, lease_until), {_LEASE_OVER}
+        SELECT name, state, reason, failures, COALESCE(probe_at, lease_until), {_DUE}
         FROM resilience_circuitbreaker
         WHERE starts_with(name, %(prefix)s) AND (%(name)s = '' OR name = %(name)s)
         ORDER BY name
@@ -67,26 +67,26 @@ def read(*, prefix: str = "", name: str = "") -> list[Row]:
     return [Row(name, BreakerState(state), *others) for name, state, *others in found]
 
 
-def open_if_closed(*, name: str, reason: str, probe_at: datetime, now: datetime) -> bool:
+def open_if_closed(*, name: str, reason: str, wait: timedelta, now: datetime) -> bool:
     """True for exactly one of all who say so at once."""
     return bool(
         _all(
             """
             INSERT INTO resilience_circuitbreaker AS b
                 (name, state, reason, failures, opened_at, probe_at, changed_at)
-            VALUES (%(name)s, 'open', %(reason)s, 0, %(now)s, %(probe_at)s, %(now)s)
+            VALUES (%(name)s, 'open', %(reason)s, 0, %(now)s, clock_timestamp() + %(wait)s, clock_timestamp())
             ON CONFLICT (name) DO UPDATE
                 SET state = 'open', reason = EXCLUDED.reason, failures = 0, opened_at = EXCLUDED.opened_at,
                     closed_at = NULL, probe_at = EXCLUDED.probe_at, changed_at = EXCLUDED.changed_at
                 WHERE b.state = 'closed'
             RETURNING 1
             """,
-            {"name": name, "reason": reason, "probe_at": probe_at, "now": now},
+            {"name": name, "reason": reason, "wait": wait, "now": now},
         )
     )
 
 
-def open_again(*, name: str, reason: str, probe_at: datetime, now: datetime) -> bool:
+def open_again(*, name: str, reason: str, wait: timedelta) -> bool:
     """A call failed that began before the breaker opened: the wait begins anew.
 
     While a process holds the probe nothing changes: its word is newer.
@@ -95,42 +95,40 @@ def open_again(*, name: str, reason: str, probe_at: datetime, now: datetime) -> 
         _all(
             f"""
             UPDATE resilience_circuitbreaker
-            SET state = 'open', reason = %(reason)s, probe_at = %(probe_at)s, lease_until = NULL, lease_token = NULL,
-                changed_at = %(now)s
+            SET state = 'open', reason = %(reason)s, probe_at = clock_timestamp() + %(wait)s, lease_until = NULL,
+                lease_token = NULL, changed_at = clock_timestamp()
             WHERE name = %(name)s AND (state = 'open' OR {_LEASE_OVER})
             RETURNING 1
             """,  # noqa: S608 - a constant
-            {"name": name, "reason": reason, "probe_at": probe_at, "now": now},
+            {"name": name, "reason": reason, "wait": wait},
         )
     )
 
 
-def probe_failed(probe: Probe, *, reason: str, probe_at: datetime, now: datetime) -> bool:
+def probe_failed(probe: Probe, *, reason: str, wait: timedelta) -> bool:
     """The wait begins anew. False if its lease went to another meanwhile, whose word is newer."""
     return bool(
         _all(
             """
             UPDATE resilience_circuitbreaker
-            SET state = 'open', reason = %(reason)s, probe_at = %(probe_at)s, lease_until = NULL, lease_token = NULL,
-                changed_at = %(now)s
+            SET state = 'open', reason = %(reason)s, probe_at = clock_timestamp() + %(wait)s, lease_until = NULL,
+                lease_token = NULL, changed_at = clock_timestamp()
             WHERE name = %(name)s AND state = 'half_open' AND lease_token = %(token)s
             RETURNING 1
             """,
-            {"name": probe.name, "token": probe.token, "reason": reason, "probe_at": probe_at, "now": now},
+            {"name": probe.name, "token": probe.token, "reason": reason, "wait": wait},
         )
     )
 
 
-def probes_take(
-    *, now: datetime, lease: timedelta, prefix: str = "", names: Collection[str] | None = None
-) -> list[Probe]:
-    """All that are due by the caller's `now` and that nobody else takes at this moment."""
+def probes_take(*, lease: timedelta, prefix: str = "", names: Collection[str] | None = None) -> list[Probe]:
+    """All that are due and that nobody else takes at this moment."""
     token = uuid.uuid4()
     found = _all(
         f"""
         UPDATE resilience_circuitbreaker AS b
         SET state = 'half_open', probe_at = NULL, lease_token = %(token)s,
-            lease_until = clock_timestamp() + %(lease)s, changed_at = %(now)s
+            lease_until = clock_timestamp() + %(lease)s, changed_at = clock_timestamp()
         FROM (
             SELECT id FROM resilience_circuitbreaker
             WHERE starts_with(name, %(prefix)s) AND (%(names)s::text[] IS NULL OR name = ANY(%(names)s)) AND {_DUE}
@@ -139,23 +137,23 @@ def probes_take(
         WHERE b.id = due.id
         RETURNING b.name, b.lease_until
         """,  # noqa: S608 - a constant
-        {"token": token, "lease": lease, "prefix": prefix, "names": None if names is None else list(names)}
-        | {"now": now, "skewed": now + CLOCK_SKEW},
+        {"token": token, "lease": lease, "prefix": prefix, "names": None if names is None else list(names)},
     )
     return [Probe(name, token, until) for name, until in found]
 
 
-def probe_give_back(probe: Probe, *, now: datetime) -> bool:
+def probe_give_back(probe: Probe) -> bool:
     """Unused: another process may try at once. False if the lease went to another meanwhile."""
     return bool(
         _all(
             """
             UPDATE resilience_circuitbreaker
-            SET state = 'open', probe_at = %(now)s, lease_until = NULL, lease_token = NULL, changed_at = %(now)s
+            SET state = 'open', probe_at = clock_timestamp(), lease_until = NULL, lease_token = NULL,
+                changed_at = clock_timestamp()
             WHERE name = %(name)s AND state = 'half_open' AND lease_token = %(token)s
             RETURNING 1
             """,
-            {"name": probe.name, "token": probe.token, "now": now},
+            {"name": probe.name, "token": probe.token},
         )
     )
 
@@ -167,7 +165,7 @@ def close(probe: Probe, *, now: datetime) -> bool:
             """
             UPDATE resilience_circuitbreaker
             SET state = 'closed', failures = 0, closed_at = %(now)s, lease_until = NULL, lease_token = NULL,
-                changed_at = %(now)s
+                changed_at = clock_timestamp()
             WHERE name = %(name)s AND state = 'half_open' AND lease_token = %(token)s
             RETURNING 1
             """,
@@ -176,7 +174,7 @@ def close(probe: Probe, *, now: datetime) -> bool:
     )
 
 
-def failure_add(*, name: str, window: timedelta, now: datetime) -> int:
+def failure_add(*, name: str, window: timedelta) -> int:
     """One more failure of a closed breaker; returns how many there are in a row, of all processes together.
 
     0 if it is not closed. A failure longer ago than `window` is forgotten.
@@ -184,26 +182,26 @@ def failure_add(*, name: str, window: timedelta, now: datetime) -> int:
     found = _all(
         """
         INSERT INTO resilience_circuitbreaker AS b (name, state, reason, failures, last_failure_at, changed_at)
-        VALUES (%(name)s, 'closed', '', 1, %(now)s, %(now)s)
+        VALUES (%(name)s, 'closed', '', 1, clock_timestamp(), clock_timestamp())
         ON CONFLICT (name) DO UPDATE
-            SET failures = CASE WHEN b.last_failure_at >= %(since)s THEN b.failures + 1 ELSE 1 END,
+            SET failures = CASE WHEN b.last_failure_at >= clock_timestamp() - %(window)s THEN b.failures + 1 ELSE 1 END,
                 last_failure_at = EXCLUDED.last_failure_at, changed_at = EXCLUDED.changed_at
             WHERE b.state = 'closed'
         RETURNING failures
         """,
-        {"name": name, "since": now - window, "now": now},
+        {"name": name, "window": window},
     )
     return int(found[0][0]) if found else 0
 
 
-def failures_forget(*, name: str, now: datetime) -> None:
+def failures_forget(*, name: str) -> None:
     """A call went well: the row of failures is broken."""
     _all(
         """
-        UPDATE resilience_circuitbreaker SET failures = 0, changed_at = %(now)s
+        UPDATE resilience_circuitbreaker SET failures = 0, changed_at = clock_timestamp()
         WHERE name = %(name)s AND state = 'closed' AND failures > 0 RETURNING 1
         """,
-        {"name": name, "now": now},
+        {"name": name},
     )
 
 

@@ -14,6 +14,7 @@ from alerting.cycle.run import send_cycle
 from alerting.matching import matching_step
 from alerting.models import Notification
 from alerting.transports.limits import Limits
+from resilience.models import CircuitBreaker
 from tests.alerting.world import NOW, World
 from vessels.models import Vessel
 
@@ -58,6 +59,7 @@ class Post:
 
     def later(self, **length: float) -> None:
         self.now += timedelta(**length)
+        CircuitBreaker.objects.time_passes(timedelta(**length))
 
 
 @pytest.fixture

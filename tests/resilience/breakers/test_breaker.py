@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 import pytest
 from django.db import connection
@@ -15,6 +14,7 @@ from resilience.breakers.models import BreakerState, CircuitBreaker
 from resilience.outcomes import Stopping
 
 pytestmark = pytest.mark.django_db(transaction=True)
+YEARS = timedelta(days=3650)
 
 
 class World:
@@ -29,13 +29,23 @@ class World:
     def now(self) -> datetime:
         return datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(seconds=self.seconds)
 
+    def later(self, seconds: float) -> None:
+        """Time passes, for the database too."""
+        self.seconds += seconds
+        CircuitBreaker.objects.time_passes(timedelta(seconds=seconds))
+
+    def waits(self) -> float:
+        """Seconds until the probe is due."""
+        due = CircuitBreaker.objects.get().probe_at
+        assert due is not None
+        return round((due - timezone.now()).total_seconds())
+
     def breaker(self, **options) -> Breaker:  # type: ignore[no-untyped-def]
         return Breaker(
             "slack",
-            **{"threshold": 3, "retry_after": timedelta(seconds=30)} | options,
+            **{"threshold": 3, "retry_after": timedelta(seconds=30), "now": self.now} | options,
             announce=self.told.append,
             metrics=self.metrics,
-            now=self.now,
             monotonic=lambda: self.seconds,
         )
 
@@ -72,7 +82,8 @@ def test_it_opens_at_the_threshold_and_then_refuses(world: World) -> None:
         breaker.call(lambda: 7)
 
     assert state() == "open"
-    assert refused.value.next_try_at == world.now() + timedelta(seconds=30)
+    assert refused.value.next_try_at == CircuitBreaker.objects.get().probe_at
+    assert world.waits() == 30
 
 
 def test_failures_of_all_processes_count_together(world: World) -> None:
@@ -98,7 +109,7 @@ def test_failures_long_apart_do_not_open(world: World) -> None:
     breaker = world.breaker(window=timedelta(seconds=60))
 
     for _ in range(5):
-        world.seconds += 61
+        world.later(61)
         fail_times(breaker, 1)
 
     assert state() == "closed"
@@ -109,7 +120,7 @@ def test_another_process_hears_of_it_within_a_second(world: World) -> None:
     other.call(lambda: 7)
     fail_times(world.breaker(), 3)
 
-    world.seconds += 1
+    world.later(1)
 
     with pytest.raises(BreakerOpen):
         other.call(lambda: 7)
@@ -127,7 +138,7 @@ def test_closed_it_asks_the_database_once_a_second(world: World, django_assert_n
 def test_a_probe_that_goes_well_closes_it_for_all(world: World) -> None:
     breaker, other = world.breaker(), world.breaker()
     fail_times(breaker, 3)
-    world.seconds += 30
+    world.later(30)
 
     probe = breaker.admit()
     with pytest.raises(BreakerOpen):  # one at a time
@@ -135,7 +146,7 @@ def test_a_probe_that_goes_well_closes_it_for_all(world: World) -> None:
     breaker.succeeded(probe)
 
     assert probe is not None
-    world.seconds += 1
+    world.later(1)
     assert other.call(lambda: 7) == 7
     assert [one.state for one in world.told] == [BreakerState.OPEN, BreakerState.CLOSED]
 
@@ -143,7 +154,7 @@ def test_a_probe_that_goes_well_closes_it_for_all(world: World) -> None:
 def test_a_probe_that_fails_opens_it_again(world: World) -> None:
     breaker = world.breaker()
     fail_times(breaker, 3)
-    world.seconds += 30
+    world.later(30)
 
     fail_times(breaker, 1)
 
@@ -152,19 +163,39 @@ def test_a_probe_that_fails_opens_it_again(world: World) -> None:
     assert len(world.told) == 1
 
 
-def test_a_host_whose_clock_is_ahead_leaves_the_probe_to_another_until_its_lease_ends(world: World) -> None:
-    breaker, other = world.breaker(threshold=1), world.breaker(threshold=1)
+def test_a_host_whose_clock_is_ahead_waits_as_long_as_any_other(world: World) -> None:
+    breaker, other = world.breaker(threshold=1), world.breaker(threshold=1, now=lambda: world.now() + YEARS)
     fail_times(breaker, 1)
-    world.seconds += 30
-    breaker.admit()
-    world.seconds += 10 * 365 * 86_400  # past the lease, whatever the database's clock says
+    world.later(1)
 
     with pytest.raises(BreakerOpen):
         other.admit()
-    CircuitBreaker.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    world.seconds += 1
+    world.later(29)
 
     assert other.admit() is not None
+
+
+def test_a_host_whose_clock_is_ahead_leaves_the_probe_to_another_until_its_lease_ends(world: World) -> None:
+    breaker, other = world.breaker(threshold=1), world.breaker(threshold=1, now=lambda: world.now() + YEARS)
+    fail_times(breaker, 1)
+    world.later(30)
+    breaker.admit()
+    world.later(50)
+
+    with pytest.raises(BreakerOpen):
+        other.admit()
+    world.later(10)
+
+    assert other.admit() is not None
+
+
+def test_failures_count_together_however_far_the_clocks_of_their_hosts_are_apart(world: World) -> None:
+    ahead, behind = world.breaker(now=lambda: world.now() + YEARS), world.breaker(now=lambda: world.now() - YEARS)
+
+    for breaker in (ahead, behind, ahead):
+        fail_times(breaker, 1)
+
+    assert state() == "open"
 
 
 def test_the_wait_may_differ_by_error(world: World) -> None:
@@ -179,7 +210,7 @@ def test_the_wait_may_differ_by_error(world: World) -> None:
     with pytest.raises(PermissionError):
         breaker.call(refuse)
 
-    assert CircuitBreaker.objects.get().probe_at == world.now() + timedelta(seconds=60)
+    assert world.waits() == 60
 
 
 @pytest.mark.parametrize("text", ["421 busy\0", "not UTF-8: \udcff"])
@@ -207,13 +238,16 @@ def test_a_wait_that_cannot_be_told_is_the_usual_one(world: World, retry_after: 
 
     fail_times(breaker, 1)
 
-    assert CircuitBreaker.objects.get().probe_at == world.now() + timedelta(seconds=30)
+    assert world.waits() == 30
     labels = {"name": "slack", "operation": "retry_after"}
     assert world.registry.get_sample_value("x_breaker_faults_total", labels) == 1
 
 
 def test_a_fault_of_the_breaker_does_not_replace_the_callers_error(world: World) -> None:
-    broken = Breaker("slack", threshold=1, metrics=world.metrics, now=lambda: cast(datetime, None))
+    def no_clock() -> datetime:
+        raise ZeroDivisionError
+
+    broken = Breaker("slack", threshold=1, metrics=world.metrics, now=no_clock)
 
     with pytest.raises(ConnectionError):
         broken.call(fail)
@@ -228,7 +262,7 @@ def test_a_prober_that_is_told_to_stop_gives_its_probe_back(world: World) -> Non
 
     breaker = world.breaker(threshold=1)
     fail_times(breaker, 1)
-    world.seconds += 30
+    world.later(30)
 
     with pytest.raises(KeyboardInterrupt):
         breaker.call(stop)
@@ -245,7 +279,7 @@ def test_a_refusal_inside_the_work_gives_the_probe_back_and_counts_as_no_failure
         breaker.call(refused)
     unopened = not CircuitBreaker.objects.exists()
     fail_times(breaker, 1)
-    world.seconds += 30
+    world.later(30)
 
     with pytest.raises(Stopping):
         breaker.call(refused)
