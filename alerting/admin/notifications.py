@@ -151,7 +151,8 @@ class NotificationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="what, by which rule")
     def what(self, row: Notification) -> str:
-        vessel = vessel_name(row.event.vessel and row.event.vessel.name) or f"MMSI {row.event.mmsi:09d}"
+        name = row.event.vessel.name if row.event.vessel else None
+        vessel = vessel_name(name) or f"MMSI {row.event.mmsi:09d}"
         return format_html(
             '{} {} {}<br><span class="quiet">{}</span>',
             vessel, row.event.get_kind_display(), row.event.area, row.subscription.rule,
