@@ -249,8 +249,9 @@ WORKER_MEMORY_MB = ENV.worker_memory_mb
 
 # django-q2 runs the cycles that ticks ask for; the values and why: docs/architecture.md.
 # `worker CADENCE` sets the cluster's name before it starts.
-# A cycle may begin its last message half-way through its time.
-_CYCLE_SECONDS = max(60, round(2 * SEND_DEADLINE_SECONDS))
+# A cycle begins no message that could take longer than what is left of its time: while one hangs, that long nothing is
+# sent. So its time is several deadlines. Whether it still runs is seen by its pulse, and its progress by its heartbeat.
+_CYCLE_SECONDS = max(60, round(6 * SEND_DEADLINE_SECONDS))
 Q_CLUSTER: dict[str, Any] = {
     "name": "housekeeping",
     "orm": "default",

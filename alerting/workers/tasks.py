@@ -38,6 +38,7 @@ from resilience.sentry import sentry_task
 log = structlog.get_logger(__name__)
 
 BITING_SECONDS = 1.0
+DIGESTS_SECONDS = 5.0  # between two looks for windows that are due, while a cycle goes on
 # A cycle on an empty queue takes milliseconds and need not say so twice.
 BEAT_SECONDS = 1.0
 _last_beat = [float("-inf")]
@@ -57,11 +58,11 @@ def realtime() -> None:
 
 
 def digest() -> None:
-    """Make the digests that are due, then send them."""
-    began = time.monotonic()
+    """Make the digests that are due, then send them. What falls due meanwhile is made between claims."""
+    began, meanwhile = time.monotonic(), _no_oftener(DIGESTS_SECONDS, _digests_meanwhile)
     with _task("digest"):
-        _step("digests", partial(_bites, digest_step, full=1))
-        _step("send_cycle", lambda: send_cycle(_context(DIGEST, began=began)))
+        _digests()
+        _step("send_cycle", lambda: send_cycle(_context(DIGEST, began=began, intake=meanwhile)))
 
 
 def housekeeping() -> None:
@@ -111,6 +112,28 @@ def _match() -> None:
 def _match_meanwhile() -> None:
     _match()
     step_note("send_cycle")
+
+
+def _digests() -> None:
+    _step("digests", partial(_bites, digest_step, full=1))
+
+
+def _digests_meanwhile() -> None:
+    _digests()
+    step_note("send_cycle")
+
+
+def _no_oftener(seconds: float, work: Callable[[], None]) -> Callable[[], None]:
+    """A call within so many seconds of the last one, or of the start, does nothing."""
+    done_at = time.monotonic()
+
+    def seldom() -> None:
+        nonlocal done_at
+        if time.monotonic() - done_at >= seconds:
+            done_at = time.monotonic()
+            work()
+
+    return seldom
 
 
 def _bites(step: Callable[..., int], *, full: int) -> None:
