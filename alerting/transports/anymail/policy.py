@@ -15,7 +15,9 @@ from anymail.exceptions import (
 )
 
 from alerting.models import ErrorKind
+from alerting.transports.anymail.amazon_ses import Answer, answer_of, judge_answer, never_left
 from alerting.transports.contract import TransportError
+from alerting.transports.email.policy import Verdict
 from alerting.transports.posting import retry_after
 
 # Not 403: it may be about one recipient, such as one that a trial account may not write to (Mailgun).
@@ -36,23 +38,31 @@ def judge(fault: Exception) -> TransportError:
         return _typed("The mail provider refused the address", fault, ErrorKind.PERMANENT, bounced=_invalid(fault))
     if not isinstance(fault, AnymailAPIError):
         raise fault
+    if (answer := answer_of(fault.response)) is not None:
+        return _answered_by_ses(fault, answer)
     if fault.status_code is None:
         return _unanswered(fault)
-    return _answered(fault, fault.status_code)
+    return _answered(fault, fault.status_code, wait=fault.response.headers.get("Retry-After", ""))
 
 
-def _answered(fault: AnymailAPIError, status: int) -> TransportError:
+def _answered_by_ses(fault: AnymailAPIError, answer: Answer) -> TransportError:
+    if (verdict := judge_answer(answer)) is None:
+        return _answered(fault, answer.status, wait=answer.retry_after)
+    wait = retry_after(answer.retry_after, now=datetime.now(UTC))
+    return _judged(f"Amazon SES answered {answer.code}", fault, verdict, wait=wait)
+
+
+def _answered(fault: AnymailAPIError, status: int, *, wait: str) -> TransportError:
     if status in _KEYS_OR_BILLS:
         return _typed("The mail provider does not take our key", fault, ErrorKind.CONFIGURATION, whole_kind=True)
     if status in (_TOO_SLOW, _TOO_MANY) or status >= 500:
-        wait = retry_after(fault.response.headers.get("Retry-After", ""), now=datetime.now(UTC))
         return _typed(
             "The mail provider wants to be left alone",
             fault,
             ErrorKind.TRANSIENT,
             whole_kind=status != _TOO_SLOW,
             unknown=status >= 500,  # it may have taken the mail before it failed
-            retry_after=wait,
+            retry_after=retry_after(wait, now=datetime.now(UTC)),
         )
     if 200 <= status < 300:
         return _typed(
@@ -71,6 +81,8 @@ def _unanswered(fault: AnymailAPIError) -> TransportError:
     """Only a connection that never came about is known to have carried nothing."""
     if isinstance(fault, _NOT_REACHED) or "NewConnectionError" in repr(fault.__cause__):
         return _typed("The mail provider cannot be reached", fault, ErrorKind.TRANSIENT, whole_kind=True)
+    if (verdict := never_left(fault.__cause__)) is not None:
+        return _judged("Amazon SES was not asked", fault, verdict)
     return _typed(
         "The mail provider did not answer: it may have taken the mail", fault, ErrorKind.TRANSIENT, unknown=True
     )
@@ -79,6 +91,10 @@ def _unanswered(fault: AnymailAPIError) -> TransportError:
 def _invalid(fault: Exception) -> bool:
     status = getattr(getattr(fault, "email_message", None), "anymail_status", None)
     return isinstance(fault, AnymailInvalidAddress) or "invalid" in (getattr(status, "status", None) or ())
+
+
+def _judged(said: str, fault: Exception, verdict: Verdict, *, wait: float | None = None) -> TransportError:
+    return _typed(said, fault, verdict.kind, whole_kind=verdict.whole_kind, bounced=verdict.bounced, retry_after=wait)
 
 
 def _typed(
