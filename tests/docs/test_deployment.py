@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import importlib.util
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def test_compose_runs_senders_twice_and_each_probe_asks_for_its_own() -> None:
 
 
 def test_a_stop_has_time_for_what_is_on_the_wire() -> None:
-    longest = Environment.model_fields["send_deadline_seconds"].default + 10
+    longest = Environment.model_fields["send_deadline_seconds"].default + 18
 
     assert all(int(service["stop_grace_period"].removesuffix("s")) > longest for service in OURS.values())
     assert int(unit("watchkeeper-worker@.service")["Service"]["TimeoutStopSec"]) > longest
@@ -70,6 +71,15 @@ def test_every_command_of_a_unit_exists(path: Path) -> None:
 
     assert service["WorkingDirectory"] == "/opt/watchkeeper"
     assert service.get("Type") == "oneshot" or service["Restart"] == "always"
+
+
+def test_the_page_s_own_command_of_a_second_deployment_exists() -> None:
+    page = (BASE_DIR / "docs" / "deployment.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^ExecStart=(.+)$", page, re.MULTILINE)
+
+    assert commands
+    for command in commands:
+        resolve(shlex.split(command))
 
 
 def test_workers_are_stopped_by_their_main_process_and_watched() -> None:
