@@ -37,19 +37,21 @@ class WatchkeeperAdminSite(AdminSite):
 
 def _needs(site: AdminSite, request: HttpRequest) -> list[tuple[int, str, str]]:
     """How many, of what, and where they are listed: of what the signed-in user may see."""
-    wanted: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-        ("alerting.Notification", "notifications ended unsent", "state=unhandled",
+    wanted: tuple[tuple[str, tuple[str, str], str, dict[str, Any]], ...] = (
+        ("alerting.Notification", ("notification ended unsent", "notifications ended unsent"), "state=unhandled",
          {"state__in": ["failed", "stale", "quarantined"], "handled_at__isnull": True}),
-        ("alerting.MatchFailure", "rules failed on an event", "resolved_at__isempty=1", {"resolved_at__isnull": True}),
-        ("resilience.CircuitBreaker", "ways out are shut", "", {"state__in": ["open", "half_open"]}),
-        ("resilience.Incident", "incidents are open", "state__exact=open", {"state": "open"}),
+        ("alerting.MatchFailure", ("rule failed on an event", "rules failed on an event"), "resolved_at__isempty=1",
+         {"resolved_at__isnull": True}),
+        ("resilience.CircuitBreaker", ("way out is shut", "ways out are shut"), "",
+         {"state__in": ["open", "half_open"]}),
+        ("resilience.Incident", ("incident is open", "incidents are open"), "state__exact=open", {"state": "open"}),
     )  # fmt: skip
     needs = []
-    for label, words, query, condition in wanted:
+    for label, (one, many), query, condition in wanted:
         model = apps.get_model(label)
         page = site.get_model_admin(model)
         if page.has_view_permission(request):
             address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
             count = page.get_queryset(request).order_by().filter(**condition).count()
-            needs.append((count, words, f"{address}?{query}"))
+            needs.append((count, one if count == 1 else many, f"{address}?{query}"))
     return needs

@@ -10,6 +10,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -248,3 +249,14 @@ class MessageAdmin(ReadOnlyAdmin):
     list_select_related = ["user", "channel__user"]
     inlines = [AttemptInline, BounceReportInline, DeathInline]
     exclude = ["html"]
+    readonly_fields = ["notifications"]
+
+    @admin.display(description="notifications")
+    def notifications(self, message: Message) -> str:
+        """Where the message can be retried, cancelled or marked as handled: it is acted on by its notifications."""
+        number = message.notifications.count()
+        if not number:
+            return "none"
+        address = reverse("admin:alerting_notification_changelist")
+        words = "retry, cancel or mark it" if number == 1 else f"all {number}: retry, cancel or mark them"
+        return format_html('<a href="{}?message__id__exact={}">{}</a>', address, message.pk, words)

@@ -134,6 +134,18 @@ def test_the_detail_lists_the_deaths_that_a_quarantined_one_caused(staff: Client
     assert page.count("it held nothing else") == 1
 
 
+def test_a_message_s_page_leads_to_the_notifications_that_act_on_it(staff: Client, world: World, manager: User) -> None:
+    row, other = make_notifications(world, manager, 2)
+
+    page = staff.get(f"/admin/alerting/message/{row.message_id}/change/").content.decode()
+    address = f"{LIST}?message__id__exact={row.message_id}"
+    listed = staff.get(address).content.decode()
+
+    assert f'href="{address}"' in page
+    assert f"{LIST}{row.pk}/change/" in listed
+    assert f"{LIST}{other.pk}/change/" not in listed
+
+
 @pytest.mark.parametrize("action", ["retry", "cancel", "mark_handled"])
 def test_an_action_asks_first_and_changes_nothing_until_confirmed(
     staff: Client, world: World, manager: User, action: str
