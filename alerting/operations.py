@@ -37,9 +37,7 @@ def notification_retry(*, notification: Notification, by: User, at: datetime) ->
     """
     row, message = _locked(notification)
     if row.state not in RETRYABLE_STATES:
-        raise OperationRefused(
-            f"it is {row.state}; only failed, stale, quarantined and cancelled ones can be retried"
-        )
+        raise OperationRefused(f"it is {row.state}; only failed, stale, quarantined and cancelled ones can be retried")
     from_state = row.state
     if message is None:
         _retry_unattached(row, at=at)
