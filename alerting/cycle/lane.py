@@ -121,10 +121,17 @@ class Lane:
         return left
 
     def _start(self) -> None:
+        """One thread more; where there is no room for its stack those that serve go on without it."""
         thread = threading.Thread(target=self._serve, name=f"{self.kind}-{len(self._threads)}", daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as fault:
+            if not self._serving:
+                raise
+            log.warning("connection_not_begun", kind=self.kind, serving=self._serving, error=str(fault))
+            return
         self._threads.append(thread)
         self._serving += 1
-        thread.start()
 
     def _serve(self) -> None:
         seat: Seat | None = None

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from django.db.models import OuterRef, Prefetch, Subquery
+from django.db.models import BooleanField, Func, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from accounts.models import Channel, Organisation, User
 from alerting.cycle.any_of import any_of
 from alerting.cycle.queue import Claim
 from alerting.models import (
     BARE_KINDS,
+    WORDS,
     Digest,
     Message,
     MessageKind,
@@ -25,13 +26,18 @@ from vessels.models import Area, Vessel
 
 Found = TypeVar("Found")
 
+# More than all but the longest digests take. The words of a larger message are read when its own step asks for them,
+# so that a row that does not fit into our memory costs no other message anything.
+MOST_BYTES_TOGETHER = 256 * 1024
+
 
 class LookUpFailed(Exception):
-    """A bulk look-up failed; `event` is its name in the log. Nothing can be sent without it."""
+    """A bulk look-up failed of this cause; `event` is its name in the log. Nothing can be sent without it."""
 
-    def __init__(self, event: str, rows: int) -> None:
+    def __init__(self, event: str, rows: int, cause: Exception) -> None:
         super().__init__(f"{event} ({rows} rows asked for)")
         self.event = event
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ class Loaded:
     """The rows that stages look things up in; what is missing here was not found."""
 
     messages: tuple[Message, ...]
+    large: tuple[Message, ...]  # the words of each are a query of their own, at the first look at them
     users: dict[int, User]
     channels: dict[int, Channel]
     vessels: dict[int, Vessel]  # by MMSI
@@ -59,14 +66,19 @@ def load(claimed: Claim) -> Loaded:
     """Everything for the claimed messages. Raises `LookUpFailed`."""
     pending = "failed_query_pending_notifications"
     keys = claimed.message_ids
-    messages = _ask(pending, keys, lambda: list(_messages(claimed)))
+    usual = _ask(pending, keys, lambda: tuple(_held(claimed, _WordsFit())))
+    large: tuple[Message, ...] = ()
+    if len(usual) < len(keys):  # nearly never: else this one query is all
+        large = _ask(pending, keys, lambda: tuple(_large(claimed)))
+    messages = usual + large
     notifications = _ask(pending, keys, lambda: _notifications(messages))
     flat = [one for several in notifications.values() for one in several]
     mmsis = {one.event.mmsi for one in flat}
     user_ids = {message.user_id for message in messages}
     channel_ids = {message.channel_id for message in messages}
     return Loaded(
-        messages=tuple(messages),
+        messages=usual,
+        large=large,
         users=_ask("query_failed_user_profiles", user_ids, lambda: _users(user_ids)),
         channels=_ask("query_failed_user_profiles", channel_ids, lambda: _channels(channel_ids)),
         vessels=_ask("query_failed_vessel_profiles", mmsis, lambda: _vessels(mmsis)),
@@ -80,13 +92,25 @@ def _ask(event: str, asked: Iterable[object], query: Callable[[], Found]) -> Fou
     try:
         return query()
     except Exception as fault:
-        raise LookUpFailed(event, len(list(asked))) from fault
+        raise LookUpFailed(event, len(list(asked)), fault) from fault
 
 
-def _messages(claimed: Claim) -> Iterable[Message]:
-    held = Message.objects.filter(any_of("pk", claimed.message_ids), claim_token=claimed.token)
+class _WordsFit(Func):
+    """Whether the words are of a usual size. Their length stands at their beginning: however large they are, the
+    server reads no more of them. Without `F`, which costs twice as much for each claim."""
+
+    template = f"({' + '.join(f'octet_length({name})' for name in WORDS)} <= {MOST_BYTES_TOGETHER})"
+    output_field = BooleanField()
+
+
+def _held(claimed: Claim, *conditions: Func | Q) -> QuerySet[Message]:
+    held = Message.objects.filter(any_of("pk", claimed.message_ids), *conditions, claim_token=claimed.token)
     # a time costs as much to read as ten other columns; these nobody reads here
     return held.defer("next_attempt_at", "lease_until", "created_at", "sent_at").order_by("next_attempt_at", "pk")
+
+
+def _large(claimed: Claim) -> QuerySet[Message]:
+    return _held(claimed, ~Q(_WordsFit())).defer(*WORDS)
 
 
 def _notifications(messages: Sequence[Message]) -> dict[int, list[Notification]]:

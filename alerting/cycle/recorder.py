@@ -23,6 +23,7 @@ from alerting.channels import channel_disabled_report
 from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import Counts
 from alerting.cycle.inhand import InHand
+from alerting.cycle.memory import lacks_memory
 from alerting.cycle.outcomes import Outcome, Recorded, outcomes_record
 from alerting.cycle.telling import Telling
 
@@ -32,7 +33,8 @@ Note = Callable[[], None]  # something else to write, between two groups
 
 MOST_AT_ONCE = 500
 _AWAY_SECONDS = 0.2  # between two tries while the database is away
-_AWAY = (OperationalError, InterfaceError)
+# The database is away; or a large message has filled our memory, which it leaves again: an outcome takes little.
+_PASSES = (OperationalError, InterfaceError, MemoryError)
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ class _Group:
 
 
 class Recorder:
-    """`put` from any thread; `close` when nothing more comes. The thread starts with the first outcome."""
+    """`begin` before anything leaves, `put` from any thread, `close` when nothing more comes."""
 
     def __init__(self, context: CycleContext, in_hand: InHand, *, until: float) -> None:
         """`until`: monotonic seconds; a database that stays away longer leaves outcomes unrecorded."""
@@ -92,11 +94,16 @@ class Recorder:
             self._thread.join()
             self._thread = None
 
-    def _put(self, item: Outcome | Note) -> None:
+    def begin(self) -> None:
+        """Start its thread unless it runs. Raises where there is no room for its stack: while nothing has left yet."""
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="recorder", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._serve, name="recorder", daemon=True)
+                thread.start()
+                self._thread = thread
+
+    def _put(self, item: Outcome | Note) -> None:
+        self.begin()
         self._waiting.put(item)
 
     def _serve(self) -> None:
@@ -162,10 +169,12 @@ class Recorder:
         while True:
             try:
                 return outcomes_record(outcomes, worker=self._context.worker)
-            except _AWAY as fault:
-                if self._context.monotonic() + _AWAY_SECONDS > self._until:
+            except _PASSES as fault:
+                takes_less = len(outcomes) > 1 and lacks_memory(fault)  # each by itself
+                if takes_less or self._context.monotonic() + _AWAY_SECONDS > self._until:
                     raise
-                log.warning("outcomes_wait_for_the_database", outcomes=len(outcomes), error=str(fault))
+                waits = "outcomes_wait_for_memory" if lacks_memory(fault) else "outcomes_wait_for_the_database"
+                log.warning(waits, outcomes=len(outcomes), error=str(fault))
                 close_old_connections()
                 time.sleep(_AWAY_SECONDS)
 

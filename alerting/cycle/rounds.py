@@ -178,6 +178,7 @@ class Rounds:
         """Prepare a claim and hand it to the senders; how many of it are to be sent."""
         if not claimed.message_ids:
             return 0
+        self._recorder.begin()
         ready = [Ready(one, claimed, probe) for one in self._preparation.prepare(claimed)]
         for kind, number in Counter(one.kind for one in ready).items():
             self._pace(kind).put(number)

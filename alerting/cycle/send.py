@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alerting.cycle.context import CycleContext
+from alerting.cycle.memory import lacks_memory
 from alerting.models import ErrorKind
 from alerting.transports import NotHandedOver, Outgoing, Transport, TransportError, nothing
 
@@ -48,6 +49,11 @@ def never_sent(error: Exception, context: CycleContext) -> Tried:
 
 
 def our_fault(error: Exception) -> TransportError:
-    fault = TransportError(f"A fault of our own: {type(error).__name__}: {error}.", kind=ErrorKind.OURS)
+    said = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if lacks_memory(error):
+        said += ": it takes more memory than a worker may have"
+        # its traceback holds on to all that filled the memory until the outcome is told; others need the room
+        traceback.clear_frames(error.__traceback__)
+    fault = TransportError(f"A fault of our own: {said}.", kind=ErrorKind.OURS)
     fault.__cause__ = error
     return fault

@@ -1,0 +1,312 @@
+"""A message or a claim that is too large for the memory of a worker (`WORKER_MEMORY_MB`)."""
+
+from __future__ import annotations
+
+import re
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.utils import DatabaseError
+
+from alerting.cycle import prepare, recorder
+from alerting.cycle.load import MOST_BYTES_TOGETHER
+from alerting.cycle.memory import lacks_memory
+from alerting.cycle.queue import Claim
+from alerting.cycle.render import Written
+from alerting.cycle.send import our_fault
+from alerting.models import Attempt, Message, Notification
+from alerting.transports.limits import Limits
+from resilience import incidents
+from resilience.models import Incident
+from tests.alerting.cycle.conftest import Post
+from tests.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HEAVY, OTHERS = "heavy@moana.example", [f"u{number}@moana.example" for number in range(4)]
+
+
+def no_room_for_result() -> None:
+    """What libpq says of a row that it has no room for; the connection stays."""
+    raise DatabaseError("out of memory for query result")
+
+
+def no_room_for_input() -> None:
+    """What it says of a row that does not even fit into its buffer; it gives the connection up."""
+    connection.connection.close()
+    raise DatabaseError("cannot allocate memory for input buffer")
+
+
+def no_room_for_text() -> None:
+    raise MemoryError
+
+
+WAYS = (no_room_for_result, no_room_for_input, no_room_for_text)
+
+
+def alerts(post: Post) -> Message:
+    """One for each reader, who are told of one event; the message of one of them."""
+    for email in OTHERS:
+        user = post.world.make_user(email)
+        post.world.subscribe(user, post.world.make_rule(email), post.world.make_channel(user))
+    notification = post.alert(HEAVY)
+    assert notification.message is not None
+    return notification.message
+
+
+def grow(message: Message, size: int = MOST_BYTES_TOGETHER, **fields: str) -> None:
+    """Its words, as the first attempt might have fixed them."""
+    Message.objects.filter(pk=message.pk).update(
+        **{"subject": "Heavy", "text": "Heavy\n\n" + "x" * size, "html": "<p>Heavy</p>"} | fields
+    )
+
+
+def reading(fails: Callable[[str], bool], way: Callable[[], None]) -> Any:
+    """While inside, statements of this thread that `fails` says so of fail this way."""
+
+    def execute(run: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if fails(f"{sql} {params}"):
+            way()
+        return run(sql, params, many, context)
+
+    return connection.execute_wrapper(execute)
+
+
+def reads_words_of_any_size(statement: str) -> bool:
+    return '"alerting_message"."text"' in statement and "octet_length" not in statement
+
+
+def asks_for(key: int, table: str = "alerting_notification") -> Callable[[str], bool]:
+    """Statements about many rows of a table that name this one."""
+
+    def names(statement: str) -> bool:
+        keys = re.findall(r"\{([0-9,]*)\}", statement)
+        return f'FROM "{table}"' in statement and any(str(key) in found.split(",") for found in keys)
+
+    return names
+
+
+def kinds() -> list[str]:
+    incidents.flush(3.0)
+    return sorted(Incident.objects.values_list("kind", flat=True))
+
+
+def only_the_heavy_one_waits(smtp_server: SmtpServer) -> Attempt:
+    """All others have it, at their first attempt; returns the heavy one's."""
+    assert sorted(address for mail in smtp_server.mails for address in mail.to) == OTHERS
+    attempt = Attempt.objects.exclude(outcome="sent").get()
+    notification = Notification.objects.exclude(state="sent").get()
+    assert notification.message_id == attempt.message_id
+    assert notification.subscription.user.email == HEAVY
+    assert attempt.error_kind == "ours"
+    assert "memory" in attempt.error
+    return attempt
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_words_that_do_not_fit_cost_their_own_message_an_attempt_and_nobody_else_anything(
+    post: Post, smtp_server: SmtpServer, way: Callable[[], None]
+) -> None:
+    grow(alerts(post))
+
+    with reading(reads_words_of_any_size, way):
+        counts = post.cycle()
+
+    assert (counts.sent, counts.retried, counts.released) == (4, 1, 0)
+    attempt = only_the_heavy_one_waits(smtp_server)
+    assert attempt.claim_token == Attempt.objects.filter(outcome="sent").latest("pk").claim_token
+    assert attempt.message.state == "pending"
+    assert kinds() == ["panic_in_send_cycle"]
+    assert "memory" in Incident.objects.get().summary
+
+
+def test_a_subject_that_does_not_fit_is_no_different(post: Post, smtp_server: SmtpServer) -> None:
+    message = alerts(post)
+    grow(message, subject="x" * MOST_BYTES_TOGETHER)
+
+    with reading(lambda statement: 'SELECT "alerting_message"."id", "alerting_message"."subject"' in statement,
+                 no_room_for_input):  # fmt: skip
+        counts = post.cycle()
+
+    assert (counts.sent, counts.retried, counts.released) == (4, 1, 0)
+    only_the_heavy_one_waits(smtp_server)
+
+
+def test_large_words_that_fit_are_sent_as_they_are_and_leave_no_room_taken(post: Post, smtp_server: SmtpServer) -> None:
+    grow(alerts(post))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        before = cursor.fetchone()
+
+    counts = post.cycle()
+
+    assert counts.sent == 5
+    assert smtp_server.to(HEAVY)[0].text.count("x") == MOST_BYTES_TOGETHER
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        assert cursor.fetchone() != before  # libpq keeps the room of the largest row that its connection has read
+
+
+def test_the_usual_words_are_one_query(post: Post, smtp_server: SmtpServer) -> None:
+    message = alerts(post)
+    grow(message, size=MOST_BYTES_TOGETHER // 2)
+    asked: list[str] = []
+
+    def reads_messages(statement: str) -> bool:
+        if 'FROM "alerting_message"' in statement and "claim_token" in statement:
+            asked.append(statement)
+        return False
+
+    with reading(reads_messages, no_room_for_text):
+        counts = post.cycle()
+
+    assert counts.sent == 5
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_claim_that_does_not_fit_is_looked_up_in_parts_down_to_the_message_that_does_not_fit_alone(
+    post: Post, smtp_server: SmtpServer, way: Callable[[], None]
+) -> None:
+    heavy = alerts(post)
+
+    with reading(asks_for(heavy.pk), way):
+        counts = post.cycle()
+
+    assert (counts.sent, counts.retried, counts.released) == (4, 1, 0)
+    only_the_heavy_one_waits(smtp_server)
+    assert kinds() == ["claim_does_not_fit", "panic_in_send_cycle"]
+
+
+def test_a_claim_that_fits_in_parts_burns_no_attempt(post: Post, smtp_server: SmtpServer) -> None:
+    alerts(post)
+
+    with reading(lambda statement: len(re.findall(r"\d+(?=,\d)", statement)) > 1, no_room_for_result):
+        counts = post.cycle()
+
+    assert counts.sent == 5
+    assert not Attempt.objects.exclude(outcome="sent").exists()
+    assert kinds() == ["claim_does_not_fit"]
+
+
+def test_words_that_cannot_be_kept_together_for_want_of_memory_are_kept_one_by_one(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heavy = alerts(post)
+    real = prepare.words_fix
+
+    def words_fix(claimed: Claim, written: Sequence[Written]) -> frozenset[int]:
+        if heavy.pk in [one.checked.message.pk for one in written]:
+            raise MemoryError
+        return real(claimed, written)
+
+    monkeypatch.setattr(prepare, "words_fix", words_fix)
+    counts = post.cycle()
+
+    assert (counts.sent, counts.retried, counts.released) == (4, 1, 0)
+    only_the_heavy_one_waits(smtp_server)
+
+
+def test_an_outcome_waits_for_memory(post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    post.alert()
+    real, short = recorder.outcomes_record, [MemoryError(), MemoryError()]
+
+    def outcomes_record(*args: Any, **named: Any) -> Any:
+        if short:
+            raise short.pop()
+        return real(*args, **named)
+
+    monkeypatch.setattr(recorder, "outcomes_record", outcomes_record)
+    post.cycle()
+
+    assert Message.objects.get().state == "sent"
+    assert len(smtp_server.mails) == 1
+    assert kinds() == []
+
+
+def no_room_for_threads(monkeypatch: pytest.MonkeyPatch, fails: Callable[[str], bool]) -> None:
+    """Those whose name `fails` says so of cannot start."""
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if fails(thread.name):
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_connections_for_whose_threads_there_is_no_room_are_done_without(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerts(post)
+    no_room_for_threads(monkeypatch, lambda name: name.startswith("email-") and name != "email-0")
+
+    counts = post.cycle(limits=lambda kind: Limits(4))
+
+    assert counts.sent == 5
+    assert kinds() == []
+
+
+@pytest.mark.parametrize("thread", ["email-0", "recorder"])
+def test_all_is_given_back_where_there_is_no_room_for_the_threads_that_it_takes(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch, thread: str
+) -> None:
+    smtp_server.delay = 0.2
+    alerts(post)
+    no_room_for_threads(monkeypatch, lambda name: name == thread)
+
+    post.cycle()
+    assert kinds() == ["panic_in_send_cycle"]
+    assert not Message.objects.filter(state="claimed").exists()
+    monkeypatch.undo()
+    post.later(minutes=1)
+    post.cycle()
+
+    assert Message.objects.filter(state="sent").count() == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "lacks"),
+    [
+        (MemoryError(), True),
+        (DatabaseError("out of memory for query result"), True),
+        (DatabaseError("sending query failed: cannot allocate memory for output buffer"), True),
+        (DatabaseError("the connection is closed"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_a_lack_of_memory_is_known_by_what_python_and_libpq_say(error: Exception, lacks: bool) -> None:
+    assert lacks_memory(error) is lacks
+
+
+def test_a_server_that_lacks_memory_is_not_us() -> None:
+    with pytest.raises(DatabaseError) as raised, connection.cursor() as cursor:
+        cursor.execute("DO $$ BEGIN RAISE 'out of memory' USING ERRCODE = 'out_of_memory'; END $$")
+
+    assert not lacks_memory(raised.value)
+
+
+class Large:
+    """What fills the memory."""
+
+
+def test_a_fault_for_want_of_memory_names_it_and_holds_nothing() -> None:
+    held: list[weakref.ref[Large]] = []
+
+    def make() -> None:
+        large = Large()
+        held.append(weakref.ref(large))
+        raise MemoryError
+
+    try:
+        make()
+    except MemoryError as error:
+        fault = our_fault(error)
+
+    assert str(fault) == "A fault of our own: MemoryError: it takes more memory than a worker may have."
+    assert held[0]() is None
