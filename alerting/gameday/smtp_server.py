@@ -69,6 +69,7 @@ class SmtpServer:
     most_mails: int = 0  # for each connection; the next is answered with 421; 0 for no limit
     ports: dict[str, int] = field(default_factory=dict)  # the client's port, by the last recipient it named
     mails: list[Mail] = field(default_factory=list)
+    unanswered: list[Mail] = field(default_factory=list)  # that came while it hung
     connections: int = 0
     port: int = 0
     options: dict[str, Any] = field(default_factory=dict)
@@ -199,12 +200,14 @@ class _Handler:
             await asyncio.sleep(ours.delay)
         if ours.before_answer is not None:
             await asyncio.get_running_loop().run_in_executor(None, ours.before_answer, address)
+        content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
+        mail = Mail(list(envelope.rcpt_tos), content, time.monotonic(), envelope.mail_from or "")
         if address in ours.hang:
+            ours.unanswered.append(mail)
             await asyncio.sleep(60)
         if answer := _next(ours.data_answers, address):
             return answer
-        content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
-        ours.mails.append(Mail(list(envelope.rcpt_tos), content, time.monotonic(), envelope.mail_from or ""))
+        ours.mails.append(mail)
         if ours.drop_after_data[address] > 0:
             ours.drop_after_data[address] -= 1
             server.cut()

@@ -15,10 +15,11 @@ from django.conf import settings
 from accounts.models import User
 from alerting.cycle.queue import DEATHS_TO_QUARANTINE
 from alerting.gameday.drill import drill
-from alerting.gameday.memory import limited_memory
+from alerting.gameday.memory import LimitedMemory, limited_memory
 from alerting.gameday.processes import client_of
 from alerting.gameday.stage import Stage
 from alerting.models import Attempt, Message, Notification, State
+from resilience.models import Incident
 
 DIED = ("worker_died", "worker_unclean_shutdown", "worker_deployment_failed")
 _QUICK = {"LEASE_SECONDS": "6", "RETRY_LADDER_SECONDS": "1,1,1,2,2"}
@@ -99,14 +100,20 @@ def out_of_memory(stage: Stage) -> None:
         stage.strike()
         stage.worker("housekeeping", ready=False)
         worker = stage.worker(enter=memory.enter, ready=False)
-        stage.slack_hears(*DIED)
-        stage.promise("the kernel killed it for its memory", memory.kills() > 0, memory.kills())
-        stage.promise("all others are sent", stage.wait(stage.all_sent, 60), _states())
-        told = [text for text in stage.slack.texts if "memory" in text.lower()]
-        stage.promise("Slack hears the cause", told, stage.slack.texts[:2])
-        deaths = Message.objects.get(user=heavy.user).death_records.count()
-        stage.promise("its deaths are on record", deaths > 0, deaths)
-        worker.stop()
+        try:
+            _killed_for_memory(stage, memory, heavy.user)
+        finally:
+            worker.stop()  # else its group cannot be removed
+
+
+def _killed_for_memory(stage: Stage, memory: LimitedMemory, heavy: User) -> None:
+    stage.slack_hears(*DIED)
+    stage.promise("the kernel killed it for its memory", memory.kills() > 0, memory.kills())
+    told = stage.wait(lambda: any("its memory was used up" in text for text in stage.slack.texts), 10)
+    stage.promise("Slack hears the cause", told, stage.slack.texts[:2])
+    stage.promise("all others are sent", stage.wait(stage.all_sent, 60), _states())
+    deaths = Message.objects.get(user=heavy).death_records.count()
+    stage.promise("its deaths are on record", deaths > 0, deaths)
 
 
 @drill("sigterm-mid-send", broke="SIGTERM to a deployment in the middle of sending", processes=True, environment=_QUICK)
@@ -126,7 +133,9 @@ def sigterm(stage: Stage) -> None:
     stage.promise("it exits with 0", code == 0, code)
     stage.promise("it stops within five seconds", took < 5, f"{took:.1f} s")
     stage.promise("it stopped in the middle", left > 0, "all was sent before")
-    stage.promise("nothing stays claimed", not Message.objects.filter(state=State.CLAIMED).exists(), _states())
+    cut = Attempt.objects.exclude(outcome=Attempt.Outcome.SENT).count()
+    stage.promise("what is on the wire is finished", not cut, f"{cut} were cut off")
+    stage.nothing_burnt()
 
     stage.smtp.delay = 0
     stage.worker()
@@ -150,8 +159,8 @@ def two_senders(stage: Stage) -> None:
 
 
 def _sent_by(stage: Stage) -> list[int]:
-    """How many messages each deployment has sent: an attempt names its process, as host:pid."""
-    made = Counter(int(worker.rpartition(":")[2]) for worker in Attempt.objects.values_list("worker", flat=True))
+    """How many messages each deployment has sent: an attempt names its process, as host:pid:run."""
+    made = Counter(int(worker.rsplit(":", 2)[1]) for worker in Attempt.objects.values_list("worker", flat=True))
     return [sum(count for pid, count in made.items() if worker.owns(pid)) for worker in stage.workers]
 
 
@@ -172,6 +181,8 @@ def poison(stage: Stage) -> None:
     stage.worker("housekeeping", ready=False)
     stage.worker(ready=False)
     stage.slack_hears(*DIED)
+    counted = stage.wait(Message.objects.get(user=poisoned.user).death_records.exists, 10)
+    stage.promise("its first death is counted", counted, _states())
     _set_aside(stage, poisoned.user)
     stage.promise("it killed no more than four processes", len(killer.killed) <= 4, len(killer.killed))
 
@@ -204,6 +215,8 @@ def disk_full(stage: Stage) -> None:
     stage.slack_hears("deleted_user_with_subscriptions")
     code = worker.stop()
     stage.promise("it exits with 0", code == 0, code)
+    kinds = set(Incident.objects.values_list("kind", flat=True))
+    stage.promise("nothing else is amiss", kinds == {"deleted_user_with_subscriptions"}, kinds)
 
 
 def _states() -> str:
