@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -34,7 +35,8 @@ if TYPE_CHECKING:  # these need settings, which are read only when the servers a
     from alerting.gameday.stage import Stage
 
 VERDICT, PAGES, DATA = "verdict.json", "pages.txt", "data_directory.txt"
-PATIENCE = "GAMEDAY_PATIENCE"  # seconds, for who expects a drill to fail
+# For who expects a drill to fail: seconds, and words of the promise that must break.
+PATIENCE, MEANT_TO_BREAK = "GAMEDAY_PATIENCE", "GAMEDAY_MEANT_TO_BREAK"
 OPERATOR = "operator@gameday.example"
 
 
@@ -50,8 +52,13 @@ def main(name: str, folder: Path, port: int) -> None:
 
     if DRILLS[name].own_server:
         _prepare_server(folder)
-    patience = float(os.environ.get(PATIENCE, "inf"))
-    stage = Stage(smtp=smtp, slack=slack, folder=folder, patience=patience)
+    stage = Stage(
+        smtp=smtp,
+        slack=slack,
+        folder=folder,
+        patience=float(os.environ.get(PATIENCE, "inf")),
+        meant_to_break=os.environ.get(MEANT_TO_BREAK, ""),
+    )
     try:
         if port:
             _serve_pages(stage, port, folder)
@@ -103,14 +110,26 @@ def _serve_pages(stage: Stage, port: int, folder: Path) -> None:
 
 def _play(chosen: Drill, stage: Stage) -> Verdict:
     from alerting.gameday.drill import CannotBePlayed
+    from alerting.gameday.stage import SeenToFail
+
+    verdict = Verdict(drill=chosen.name, broke=chosen.broke, promises=stage.promises)
+    with suppress(SeenToFail):
+        try:
+            _play_through(chosen, stage, verdict)
+        except CannotBePlayed as fault:
+            verdict.skipped = str(fault)
+    return verdict
+
+
+def _play_through(chosen: Drill, stage: Stage, verdict: Verdict) -> None:
+    from alerting.gameday.drill import CannotBePlayed
+    from alerting.gameday.stage import SeenToFail
 
     began = time.monotonic()
-    verdict = Verdict(drill=chosen.name, broke=chosen.broke, promises=stage.promises)
     try:
         chosen.play(stage)
-    except CannotBePlayed as fault:
-        verdict.skipped = str(fault)
-        return verdict
+    except (CannotBePlayed, SeenToFail):
+        raise
     except Exception as fault:  # whatever a drill meets is its result
         traceback.print_exc()
         stage.promise("the drill runs to its end", False, f"{type(fault).__name__}: {fault}")
@@ -118,7 +137,6 @@ def _play(chosen: Drill, stage: Stage) -> Verdict:
     verdict.others, verdict.others_delivered = tally.others, tally.others_delivered
     verdict.lost, verdict.repeated = len(tally.lost), tally.repeated
     verdict.slack_seconds, verdict.seconds = stage.slack_seconds, time.monotonic() - began
-    return verdict
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -40,15 +40,29 @@ from vessels.models import Area
 NAMES = ("ana", "ben", "caro", "dan", "eva", "fay", "gus", "hana", "ivo", "joe")
 
 
+class SeenToFail(Exception):
+    """The promise that was meant to break has broken: what else the drill does would take time for nothing."""
+
+
 class Stage:
     """One drill's world. `promise` notes what held; whatever a drill raises is a broken promise too."""
 
-    def __init__(self, *, smtp: SmtpServer, slack: SlackServer, folder: Path, patience: float = math.inf) -> None:
-        """`patience`: no wait is longer, in seconds; for drills that are meant to fail."""
+    def __init__(
+        self,
+        *,
+        smtp: SmtpServer,
+        slack: SlackServer,
+        folder: Path,
+        patience: float = math.inf,
+        meant_to_break: str = "",
+    ) -> None:
+        """For drills that are meant to fail: no wait is longer than `patience`, in seconds, and they end with
+        `SeenToFail` when a promise with the words `meant_to_break` is broken."""
         self.smtp = smtp
         self.slack = slack
         self.folder = folder
         self._patience = patience
+        self._meant_to_break = meant_to_break
         self.promises: list[Promise] = []
         self.victims: set[int] = set()  # users whom the outage hits
         self.may_repeat = 0
@@ -201,6 +215,8 @@ class Stage:
     def promise(self, text: str, kept: object, seen: object = "") -> None:
         """Note whether it holds; `seen` is what is shown where it does not."""
         self.promises.append(Promise(text, bool(kept), "" if kept else str(seen)))
+        if not kept and self._meant_to_break and self._meant_to_break in text:
+            raise SeenToFail
 
     def slack_hears(self, *kinds: str, anew: bool = False, meanwhile: Callable[[], object] = lambda: None) -> None:
         """One of these incidents was posted within a minute of the fault. `anew`: what was posted before the fault does
