@@ -12,7 +12,7 @@ from textwrap import dedent, indent
 import pytest
 
 from alerting.gameday.drills import DRILLS
-from alerting.gameday.inside import PATIENCE
+from alerting.gameday.inside import MEANT_TO_BREAK, PATIENCE
 from alerting.gameday.runner import GameDay
 
 _AFTER_SETUP = """
@@ -57,7 +57,7 @@ SABOTAGES = {
         class Other(Exception): pass
         render.TemplateFault = Other
         """,
-        "all others are delivered",
+        "end as sent",
     ),
     "a message is sent twice": (
         "smtp-refuses-some",
@@ -121,7 +121,7 @@ SABOTAGES = {
             return {key: found[key] for key in keys}
         load._users = users
         """,
-        "all others are delivered",
+        "end as sent",
     ),
     "one user that cannot be looked up ends the cycle for the others": (
         "deleted-user",
@@ -283,6 +283,111 @@ SABOTAGES = {
         """,
         "others' templates are used as they are",
     ),
+    "an error of our own is swallowed": (
+        "template-error-in-all",
+        """
+        import alerting.cycle.prepare as prepare
+        prepare.Preparation._ours = lambda self, checked, error, claimed: None
+        """,
+        "all are put off as a fault of ours",
+    ),
+    "a paused kind is never probed": (
+        "smtp-down-then-back",
+        """
+        import alerting.cycle.rounds as rounds
+        rounds.probes_take = lambda *, now: []
+        """,
+        "all leaves by itself",
+    ),
+    "a mail that may have arrived is taken for sent": (
+        "smtp-hangs-after-data",
+        """
+        import alerting.cycle.outcomes as outcomes
+        from alerting.models import State
+        real = outcomes.after_fault
+        def after_fault(fault, **named):
+            return outcomes.Next(State.SENT) if fault.unknown else real(fault, **named)
+        outcomes.after_fault = after_fault
+        """,
+        "all are tried again under the same Message-ID",
+    ),
+    "an incident that could not be posted is dropped": (
+        "slack-down",
+        """
+        import resilience.poster as poster
+        from resilience.models import Incident
+        def mark_failed(incidents, fault, now):
+            Incident.objects.filter(pk__in=[one.pk for one in incidents]).update(has_news=False)
+            return poster.BETWEEN_POSTS
+        poster._mark_failed = mark_failed
+        """,
+        "the incident is kept until it is told",
+    ),
+    "the kernel's kills are not counted": (
+        "worker-out-of-memory",
+        """
+        import resilience.ledger.memory as memory
+        memory.oom_kills = lambda: None
+        """,
+        "Slack hears the cause",
+    ),
+    "a stop cuts off what is on the wire": (
+        "sigterm-mid-send",
+        """
+        import socket, threading
+        from alerting.transports.email.connection import EmailTransport
+        from alerting.workers.stop_flag import stopping
+        real = EmailTransport.send
+        def send(self, outgoing, **named):
+            over = threading.Event()
+            def cut():
+                while not over.wait(0.02):
+                    if stopping():
+                        return self._session.on_the_wire.shutdown(socket.SHUT_RDWR)
+            threading.Thread(target=cut, daemon=True).start()
+            try:
+                return real(self, outgoing, **named)
+            finally:
+                over.set()
+        EmailTransport.send = send
+        """,
+        "what is on the wire is finished",
+    ),
+    "deaths are not counted": (
+        "poison-message",
+        """
+        import alerting.cycle.queue as queue
+        def take_back(claims, **named):
+            ended = list(claims.filter(state="claimed").values_list("pk", flat=True))
+            queue.Message.objects.filter(pk__in=ended).update(state="pending", **queue.RELEASED)
+            return queue.Reaped(tuple(ended), ())
+        queue._take_back = take_back
+        """,
+        "its first death is counted",
+    ),
+    "a line that cannot be written raises out of the cycle": (
+        "disk-full-for-logs",
+        """
+        import errno
+        import alerting.cycle.run as run
+        def info(event, **named):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        run.log = run.log.bind()
+        run.log.info = info
+        """,
+        "nothing else is amiss",
+    ),
+}
+# What breaks before for the same reason.
+EARLIER = {
+    "a message is marked sent that never left": ("its alerts name it by MMSI",),
+    "old rows are deleted": ("end as stale", "hears of messages_stale", "one summary", "the drill runs to its end"),
+    "one user that cannot be looked up fails all": ("end as cancelled",),
+    "one user that cannot be looked up ends the cycle for the others": ("end as cancelled",),
+    "leases run by the clock of the machine": ("no living machine is taken for dead",),
+    "both senders claim the same": ("Slack hears nothing",),
+    "a lost database burns attempts": ("all is sent",),
+    "the death of a whole deployment is not told": ("all is sent after the second kill",),
 }
 QUICK = ("a message is sent twice", "a message is marked sent that never left")
 PATIENCE_SECONDS = 4
@@ -301,6 +406,12 @@ def test_a_drill_fails_when(day: GameDay, tmp_path: Path, name: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(_AFTER_SETUP.format(body=indented))
 
     patience = PROCESS_SECONDS if DRILLS[drill].processes else PATIENCE_SECONDS
-    verdict = day.play(DRILLS[drill], environment={"PYTHONPATH": str(tmp_path), PATIENCE: str(patience)})
+    environment = {"PYTHONPATH": str(tmp_path), PATIENCE: str(patience), MEANT_TO_BREAK: promise}
+    verdict = day.play(DRILLS[drill], environment=environment)
 
-    assert any(promise in one.text for one in verdict.broken), [one.line() for one in verdict.promises]
+    if verdict.skipped:
+        pytest.skip(verdict.skipped)
+    told = [one.line() for one in verdict.promises]
+    assert any(promise in one.text for one in verdict.broken), told
+    for one in verdict.broken:
+        assert any(words in one.text for words in (promise, *EARLIER.get(name, ()))), told
