@@ -23,6 +23,7 @@ DRILLS: dict[str, Drill] = {
         machines.database_restarted,
         workers.killed,
         workers.out_of_memory,
+        workers.memory_limit,
         workers.sigterm,
         workers.two_senders,
         machines.clock_jumps,

@@ -19,6 +19,7 @@ from alerting.gameday.memory import LimitedMemory, limited_memory
 from alerting.gameday.processes import client_of
 from alerting.gameday.stage import Stage
 from alerting.models import Attempt, Message, Notification, State
+from resilience.ledger.models import WorkerDeath
 from resilience.models import Incident
 
 DIED = ("worker_died", "worker_unclean_shutdown", "worker_deployment_failed")
@@ -93,8 +94,7 @@ def out_of_memory(stage: Stage) -> None:
     stage.may_repeat = len(readers) - 1  # what was in hand beside it; after one death it is alone
     stage.victims = {heavy.user.pk}
     stage.alerts(1, readers)
-    words = "an alert that has grown beyond all bounds. " * 25 * 2**17  # 140 MB; MIME needs several copies
-    Message.objects.filter(user=heavy.user).update(subject="Heavy", text=words, html="<p>Heavy</p>")
+    _grow_heavy(heavy.user)
 
     with limited_memory(420 * 2**20) as memory:
         stage.strike()
@@ -114,6 +114,52 @@ def _killed_for_memory(stage: Stage, memory: LimitedMemory, heavy: User) -> None
     stage.promise("all others are sent", stage.wait(stage.all_sent, 60), _states())
     deaths = Message.objects.get(user=heavy).death_records.count()
     stage.promise("its deaths are on record", deaths > 0, deaths)
+
+
+@drill(
+    "worker-memory-limit",
+    broke="a message takes more memory than WORKER_MEMORY_MB leaves",
+    processes=True,
+    environment=_QUICK
+    | {"WORKER_MEMORY_MB": "400", "MALLOC_ARENA_MAX": "2"},  # the latter as the page on deployment says
+)
+def memory_limit(stage: Stage) -> None:
+    """All others of the same claim are sent at their first attempt, and no process dies. The message itself fails by
+    its own attempts, for a reason that names the memory, and Slack hears of it."""
+    readers = stage.readers(10)
+    heavy = readers[0]
+    stage.victims = {heavy.user.pk}
+    stage.alerts(1, readers)
+    _grow_heavy(heavy.user)
+
+    stage.strike()
+    workers = [stage.worker("housekeeping", ready=False), stage.worker(ready=False)]
+    stage.promise("all others are sent", stage.wait(stage.all_sent, 60), _states())
+    stage.slack_hears("panic_in_send_cycle")
+    told = stage.wait(lambda: any("takes more memory" in text for text in stage.slack.texts), 10)
+    stage.promise("Slack hears the cause", told, stage.slack.texts[:2])
+    stage.wait(Message.objects.filter(user=heavy.user, state=State.FAILED).exists, 60)
+    stage.all_end_as(State.FAILED, [heavy], reason="takes more memory")
+    _failed_by_itself(stage, heavy.user)
+    deaths = list(WorkerDeath.objects.values_list("part", "cause"))
+    ends = [worker.ends for worker in workers]
+    stage.promise("no process dies", not deaths and not any(ends), f"{deaths}, exit codes {ends}")
+
+
+def _grow_heavy(user: User) -> None:
+    """140 MB of text; to read them takes three times as much, and so does making a mail of them."""
+    words = "an alert that has grown beyond all bounds. " * 25 * 2**17
+    Message.objects.filter(user=user).update(subject="Heavy", text=words, html="<p>Heavy</p>")
+
+
+def _failed_by_itself(stage: Stage, heavy: User) -> None:
+    """Only this user's message lost attempts, and it was claimed with the others."""
+    lost = Attempt.objects.exclude(outcome=Attempt.Outcome.SENT)
+    others = lost.exclude(message__user=heavy).count()
+    stage.promise("no other loses an attempt", not others, f"{others} lost one")
+    claims = lost.filter(message__user=heavy).values("claim_token")
+    beside = Attempt.objects.filter(outcome=Attempt.Outcome.SENT, claim_token__in=claims).count()
+    stage.promise("it was claimed with the others", beside, "it was alone")
 
 
 @drill("sigterm-mid-send", broke="SIGTERM to a deployment in the middle of sending", processes=True, environment=_QUICK)

@@ -9,7 +9,7 @@ from alerting.gameday.drills import DRILLS
 from alerting.gameday.runner import GameDay
 
 # Half a minute each: they wait for workers that die and start again.
-SLOW = {"worker-killed", "worker-out-of-memory", "poison-message", "database-restarted"}
+SLOW = {"worker-killed", "worker-out-of-memory", "worker-memory-limit", "poison-message", "database-restarted"}
 
 
 def _parameter(drill: Drill) -> object:

@@ -377,6 +377,25 @@ SABOTAGES = {
         """,
         "nothing else is amiss",
     ),
+    "words of any size are read for a whole claim at once": (
+        "worker-memory-limit",
+        """
+        import alerting.cycle.load as load
+        import alerting.cycle.prepare as prepare
+        held = load._held
+        load._held = lambda claimed, *conditions: held(claimed)
+        prepare.lacks_memory = lambda error: False
+        """,
+        "all others are sent",
+    ),
+    "a message that does not fit into memory is not told of": (
+        "worker-memory-limit",
+        """
+        import alerting.cycle.telling as telling
+        telling.incident_report = lambda **report: None
+        """,
+        "Slack hears of panic_in_send_cycle",
+    ),
 }
 # What breaks before for the same reason.
 EARLIER = {
