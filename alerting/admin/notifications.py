@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from accounts.admin_scope import ReadOnlyAdmin, ReadOnlyInline, ScopedFilter
 from alerting.admin.history import attempts_table, bounces_table, deaths_table, folded, shown_time
-from alerting.models import Attempt, BounceReport, Death, Message, Notification, OperatorAction, State
+from alerting.models import WORDS, Attempt, BounceReport, Death, Message, Notification, OperatorAction, State
 from alerting.operations import OperationRefused, notification_cancel, notification_mark_handled, notification_retry
 from alerting.rendering.plain import vessel_name
 
@@ -110,7 +110,7 @@ class NotificationAdmin(ReadOnlyAdmin):
             .select_related(
                 "subscription__user", "subscription__rule", "event__area", "event__vessel", "channel", "message"
             )
-            .defer("event__area__geometry", "message__html")
+            .defer("event__area__geometry", *(f"message__{words}" for words in WORDS))
         )
         annotated: QuerySet[Any] = rows.annotate(last_answer=Subquery(last.values("answer")[:1]))
         return annotated
@@ -243,6 +243,7 @@ class NotificationAdmin(ReadOnlyAdmin):
 
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
+    heavy = WORDS
     list_display = ["id", "kind", "state", "reason", "user", "channel", "due_at", "next_attempt_at", "attempts_made"]
     list_filter = ["state", "kind", "error_kind", ("organisation", ScopedFilter)]
     search_fields = ["user__email", "subject", "message_id"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from accounts.admin_scope import ReadOnlyAdmin, ScopedFilter
-from alerting.models import Digest, MatchFailure, OperatorAction, SendCycleRun
+from alerting.models import WORDS, Digest, MatchFailure, OperatorAction, SendCycleRun
 
 
 @admin.register(SendCycleRun)
@@ -31,6 +31,7 @@ class MatchFailureAdmin(ReadOnlyAdmin):
 class DigestAdmin(ReadOnlyAdmin):
     organisation_path = "message__organisation"
     list_display = ["due_at", "cadence", "user", "channel", "message"]
+    heavy = tuple(f"message__{words}" for words in WORDS)
     list_filter = ["cadence"]
     list_select_related = ["user", "channel__user", "message__channel"]
 
