@@ -79,9 +79,9 @@ def killed() -> Iterator[Case]:
         chance = random.Random(1)
         for number in range(FAULTS):
             reach(run, number, jitter=chance.random())
-            run.faults_at.append(time.time())
             (sender.kill_worker if number % 2 else sender.kill_all)()
             sender.process.wait(END_SECONDS)
+            run.faults_at.append(time.time())  # what the server took until now came from before the kill
             run.deployments.supervise()
         run.finish()
         repeats = repeats_by_fault(run.sink.taken(), run.faults_at)
