@@ -96,7 +96,7 @@ def _tell_fault(outcome: Outcome, fault: TransportError, *, ended: bool) -> None
     if fault.kind == ErrorKind.OURS:
         incident_report(
             kind="panic_in_send_cycle",
-            summary=f"{fault} The message is tried again; all others went on.",
+            summary=f"{fault} {'That was its last attempt' if ended else 'It is tried again'}; all others went on.",
             error=fault.__cause__,
             details=details,
         )

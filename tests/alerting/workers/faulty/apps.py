@@ -82,13 +82,16 @@ def _look_for_cgroups_in(folder: Path) -> None:
 
 
 def _make_trouble(fault: str, *, once: Path) -> None:
-    from alerting.workers import deployment, feeder, tasks
+    from alerting.workers import deployment, feeder, names, tasks
 
     if fault == "main":
         deployment._watch = _raise  # type: ignore[assignment]
         return
     if fault == "feeder":
         feeder.Feeder.feed = _raise  # type: ignore[assignment,method-assign]
+        return
+    if fault == "seldom_ticks":
+        names.TICK_SECONDS["realtime"] = 600.0
         return
     usual = tasks.matching_step
 
