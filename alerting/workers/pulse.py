@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.sharedctypes import RawValue
 
 BEAT_SECONDS = 0.5
@@ -33,7 +34,8 @@ class Pulse:
 
     def _beat(self) -> None:
         while True:
-            self._beats.value += 1
+            with suppress(MemoryError):  # a lack of memory is no standstill
+                self._beats.value += 1
             time.sleep(BEAT_SECONDS)
 
 
