@@ -39,7 +39,7 @@ def send_cycle(context: CycleContext) -> Counts:
         error = Rounds(context, counts, until=began + context.budget).run()
     except LookUpFailed as fault:
         error = str(fault)
-        log.exception(fault.event, cadence=context.cadence, error=f"{fault}: {fault.__cause__}")
+        log.exception(fault.event, cadence=context.cadence, error=f"{fault}: {fault.cause}")
     except DatabaseFault as fault:
         error = f"The database was lost: {fault}"
         log.exception("send_cycle_lost_the_database", cadence=context.cadence, error=str(fault))

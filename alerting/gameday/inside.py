@@ -109,15 +109,11 @@ def _serve_pages(stage: Stage, port: int, folder: Path) -> None:
 
 
 def _play(chosen: Drill, stage: Stage) -> Verdict:
-    from alerting.gameday.drill import CannotBePlayed
     from alerting.gameday.stage import SeenToFail
 
     verdict = Verdict(drill=chosen.name, broke=chosen.broke, promises=stage.promises)
     with suppress(SeenToFail):
-        try:
-            _play_through(chosen, stage, verdict)
-        except CannotBePlayed as fault:
-            verdict.skipped = str(fault)
+        _play_through(chosen, stage, verdict)
     return verdict
 
 
@@ -128,7 +124,10 @@ def _play_through(chosen: Drill, stage: Stage, verdict: Verdict) -> None:
     began = time.monotonic()
     try:
         chosen.play(stage)
-    except (CannotBePlayed, SeenToFail):
+    except CannotBePlayed as fault:
+        verdict.skipped = str(fault)
+        return
+    except SeenToFail:
         raise
     except Exception as fault:  # whatever a drill meets is its result
         traceback.print_exc()

@@ -54,12 +54,13 @@ def realtime() -> None:
     began = time.monotonic()
     with _task("realtime"):
         _match()
-        _step("send_cycle", lambda: send_cycle(_context(REALTIME, began=began, intake=_match_meanwhile)))
+        _step("send_cycle", lambda: send_cycle(_context(REALTIME, began=began, intake=partial(_meanwhile, _match))))
 
 
 def digest() -> None:
     """Make the digests that are due, then send them. What falls due meanwhile is made between claims."""
-    began, meanwhile = time.monotonic(), _no_oftener(DIGESTS_SECONDS, _digests_meanwhile)
+    began = time.monotonic()
+    meanwhile = _no_oftener(DIGESTS_SECONDS, partial(_meanwhile, _digests))
     with _task("digest"):
         _digests()
         _step("send_cycle", lambda: send_cycle(_context(DIGEST, began=began, intake=meanwhile)))
@@ -109,17 +110,13 @@ def _match() -> None:
     _step("matching", partial(_bites, matching_step, full=BATCH))
 
 
-def _match_meanwhile() -> None:
-    _match()
-    step_note("send_cycle")
-
-
 def _digests() -> None:
     _step("digests", partial(_bites, digest_step, full=1))
 
 
-def _digests_meanwhile() -> None:
-    _digests()
+def _meanwhile(work: Callable[[], None]) -> None:
+    """In the middle of a cycle, between its claims."""
+    work()
     step_note("send_cycle")
 
 
