@@ -251,7 +251,15 @@ WORKER_MEMORY_MB = ENV.worker_memory_mb
 # `worker CADENCE` sets the cluster's name before it starts.
 # A cycle begins no message that could take longer than what is left of its time: while one hangs, that long nothing is
 # sent. So its time is several deadlines. Whether it still runs is seen by its pulse, and its progress by its heartbeat.
-_CYCLE_SECONDS = max(60, round(6 * SEND_DEADLINE_SECONDS))
+CYCLE_SECONDS = max(60, round(6 * SEND_DEADLINE_SECONDS))
+
+
+def _time_out(seconds: int) -> dict[str, Any]:
+    # retry: more than timeout × (1 + ceil((queue_limit + 1) / workers)), else what waits runs twice
+    return {"timeout": seconds, "retry": 3 * seconds + 20}
+
+
+# django-q2 takes these of housekeeping as they are: it looks into ALT_CLUSTERS for other names than its own.
 Q_CLUSTER: dict[str, Any] = {
     "name": "housekeeping",
     "orm": "default",
@@ -259,9 +267,7 @@ Q_CLUSTER: dict[str, Any] = {
     "queue_limit": 1,
     "bulk": 1,
     "poll": 0.2,
-    "timeout": _CYCLE_SECONDS,
-    # more than timeout × (1 + ceil((queue_limit + 1) / workers)), else what waits runs twice
-    "retry": 3 * _CYCLE_SECONDS + 20,
+    **_time_out(60),
     "max_attempts": 1,
     "ack_failures": True,
     "recycle": 100_000,  # each worker leaves its metrics' files, which every look at the metrics reads
@@ -270,5 +276,5 @@ Q_CLUSTER: dict[str, Any] = {
     "guard_cycle": 0.5,
     "scheduler": False,  # housekeeping looks at schedules; the sentinel must not wait for a database
     "label": "Background tasks",
-    "ALT_CLUSTERS": {"realtime": {}, "digest": {}, "housekeeping": {}},
+    "ALT_CLUSTERS": {"realtime": _time_out(CYCLE_SECONDS), "digest": _time_out(CYCLE_SECONDS), "housekeeping": {}},
 }

@@ -64,7 +64,7 @@ class CycleContext:
     stale_after: timedelta = field(default_factory=lambda: settings.STALE_AFTER)
     late_after: timedelta = field(default_factory=lambda: settings.LATE_AFTER)
     # A cycle lasts no longer, its last message included: django-q2 ends the task at its own time-out.
-    budget: float = field(default_factory=lambda: settings.Q_CLUSTER["timeout"] - 5.0)
+    budget: float = field(default_factory=lambda: settings.CYCLE_SECONDS - 5.0)
 
     def lanes(self, kinds: Iterable[str]) -> list[str]:
         """Those of its cadence, for these kinds of channel."""

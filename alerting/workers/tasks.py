@@ -93,7 +93,7 @@ def _context(cadence: str, *, began: float, intake: Callable[[], object] = lambd
         transport=_KEPT.transport,
         pacers=_PACERS,
         worker=this_worker_name(),
-        budget=settings.Q_CLUSTER["timeout"] - 5.0 - (time.monotonic() - began),
+        budget=settings.CYCLE_SECONDS - 5.0 - (time.monotonic() - began),
         stopping=stopping,
         beat=partial(_beat, cadence),
     )
