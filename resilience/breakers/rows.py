@@ -25,9 +25,10 @@ from resilience.own_connection import own_connection
 FAULTS = (psycopg.Error, DatabaseFault)
 STATEMENT_TIMEOUT = "3s"
 
-_LEASE_OVER = "(state = 'half_open' AND lease_until <= clock_timestamp())"
-# What was written by a clock that was further ahead: the database's, set back since. Its wait could last for hours.
+# What was written by a clock that was further ahead: the database's, set back since. Its wait or its lease could last
+# for hours.
 _AHEAD = "changed_at > clock_timestamp() + interval '1 minute'"
+_LEASE_OVER = f"(state = 'half_open' AND (lease_until <= clock_timestamp() OR {_AHEAD}))"
 # Open and due, or half-open by a prober whose lease is over.
 _DUE = f"((state = 'open' AND (probe_at <= clock_timestamp() OR {_AHEAD})) OR {_LEASE_OVER})"
 

@@ -216,6 +216,19 @@ def test_a_wait_that_was_written_before_the_clock_was_set_back_is_not_waited_for
     assert len(world.probes()) == 1
 
 
+def test_a_lease_that_was_written_before_the_clock_was_set_back_is_over(world: World) -> None:
+    world.trip()
+    (dead,) = world.probes(after=15)
+    CircuitBreaker.objects.update(
+        lease_until=F("lease_until") + timedelta(hours=1), changed_at=F("changed_at") + timedelta(hours=1)
+    )
+
+    (probe,) = world.probes()
+
+    assert probe.token != dead.token
+    assert probe.lease_until < timezone.now() + timedelta(seconds=65)
+
+
 def test_a_listener_that_raises_is_counted_and_disturbs_nobody(world: World) -> None:
     def announce(_: Transition) -> None:
         raise RuntimeError("Slack is down")
