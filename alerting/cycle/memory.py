@@ -6,13 +6,16 @@ from django.db import connection
 from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 
 _LIBPQ_SAYS = ("out of memory", "cannot allocate memory")
+# Before a server's words, which libpq hands on without their code while it connects.
+_SERVER_SAYS = "FATAL: "
 
 
 def lacks_memory(error: Exception) -> bool:
     """Python raises `MemoryError`; libpq says so in words, without the code that a server's error has."""
     if isinstance(error, DatabaseFault):
         code = getattr(error.__cause__, "sqlstate", None)
-        return code is None and any(words in str(error) for words in _LIBPQ_SAYS)
+        said = str(error)
+        return code is None and _SERVER_SAYS not in said and any(words in said for words in _LIBPQ_SAYS)
     return isinstance(error, MemoryError)
 
 

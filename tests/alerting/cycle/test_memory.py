@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.utils import DatabaseError
+from django.db.utils import DatabaseError, OperationalError
 
 from alerting.cycle import prepare, recorder
 from alerting.cycle.load import MOST_BYTES_TOGETHER
@@ -277,6 +277,7 @@ def test_all_is_given_back_where_there_is_no_room_for_the_threads_that_it_takes(
         (DatabaseError("out of memory for query result"), True),
         (DatabaseError("sending query failed: cannot allocate memory for output buffer"), True),
         (DatabaseError("the connection is closed"), False),
+        (OperationalError('connection to server at "::1", port 5432 failed: FATAL:  out of memory'), False),
         (ValueError("out of memory"), False),
     ],
 )
