@@ -107,7 +107,8 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
         self.run = run
         self._oom_kills = Unexplained()
         self._oom_kills.number(now=time.monotonic())
-        self._moved_at = time.monotonic()
+        self._takings = 0  # looks at which no cycle waited for an idle worker
+        self._taking = Stillness(lambda: self._takings, now=time.monotonic())
         self._replaced: deque[float] = deque(maxlen=MOST_REPLACED)
         self._told: set[int | None] = set()  # pids
         super().__init__(*args)
@@ -157,8 +158,8 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
         # read without the timer's lock, which a killed worker may hold
         idle = all(one.timer.get_obj().value == -1 for one in self.pool)
         if not (idle and self.task_queue.full()):
-            self._moved_at = now
-        if now - self._moved_at > STALLED_AFTER_SECONDS:
+            self._takings += 1
+        if self._taking.seconds(now) > STALLED_AFTER_SECONDS:
             return "a cycle waits and no worker takes it"
         return "nobody asks for cycles any more" if self._feeder.seconds(now) > STALLED_AFTER_SECONDS else ""
 
