@@ -87,7 +87,7 @@ class Message(models.Model):
     deaths = models.PositiveIntegerField(default=0, help_text="Claims that ended with the death of their worker.")
     claim_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
-    claimed_by = models.CharField(max_length=200, blank=True, editable=False, help_text="Host and process.")
+    claimed_by = models.CharField(max_length=200, blank=True, editable=False, help_text="Host, process and run.")
     # fixed at the first attempt, so that every repeat says the same
     subject = models.TextField(blank=True)
     text = models.TextField(blank=True)
@@ -180,7 +180,7 @@ class Attempt(models.Model):
     error = models.TextField(blank=True)
     answer = models.TextField(blank=True, help_text="What the server said.")
     traceback = models.TextField(blank=True)
-    worker = models.CharField(max_length=200, blank=True, help_text="Host and process.")
+    worker = models.CharField(max_length=200, blank=True, help_text="Host, process and run.")
 
     class Meta:
         ordering = ["message", "started_at"]
@@ -199,7 +199,7 @@ class Death(models.Model):
     """A claim on a message that ended with the death of its worker. `alone`: the worker held nothing else."""
 
     message = models.ForeignKey(Message, on_delete=models.PROTECT, related_name="death_records")
-    worker = models.CharField(max_length=200, blank=True, help_text="Host and process.")
+    worker = models.CharField(max_length=200, blank=True, help_text="Host, process and run.")
     alone = models.BooleanField()
     cause = models.CharField(max_length=200)
     noticed_at = models.DateTimeField()
