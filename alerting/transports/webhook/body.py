@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from alerting.rendering.facts import Alert
+from alerting.rendering.plain import vessel_name
 from alerting.transports.contract import Outgoing
 
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_-]")
@@ -45,9 +46,9 @@ def event(alert: Alert) -> dict[str, Any]:
         "kind": str(alert.kind),
         "mmsi": f"{vessel.mmsi:09d}",
         "vessel": {
-            "name": vessel.name,
+            "name": vessel_name(vessel.name) or None,
             "imo": vessel.imo,
-            "call_sign": vessel.call_sign,
+            "call_sign": vessel_name(vessel.call_sign) or None,
             "flag": vessel.flag,
             "type": vessel.ship_type,
         },

@@ -105,15 +105,25 @@ def test_a_receiver_gets_what_the_documentation_promises(receiver: Receiver) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ['"}],"x":1}', "A\r\nBcc: x@example.com", "<script>", "\x00\u202e", "\ud83d", "🚢", "W" * 200]
+    ("name", "shown"),
+    [
+        ('"}],"x":1}', '"}],"x":1}'),
+        ("A\r\nBcc: x@example.com", "A Bcc: x@example.com"),
+        ("<script>", "<script>"),
+        ("ANA\u202e@@@ ", "ANA"),
+        ("\x00\u202e", None),
+        ("\ud83d", None),
+        ("🚢", "🚢"),
+        ("W" * 200, "W" * 79 + "…"),
+    ],
 )
-def test_a_hostile_name_is_a_value_and_nothing_else(name: str) -> None:
-    hostile = replace(ENTERED, vessel=Vessel(mmsi=2320001, name=name))
+def test_a_hostile_name_is_one_line_of_visible_characters_and_nothing_else(name: str, shown: str | None) -> None:
+    hostile = replace(ENTERED, vessel=replace(ENTERED.vessel, name=name, call_sign=name))
 
     body = body_bytes(replace(outgoing("http://127.0.0.1/"), events=(hostile,)))
 
     (told,) = json.loads(body)["data"]["events"]
-    assert told == event(ENTERED) | {"vessel": event(hostile)["vessel"] | {"name": name.replace("\ud83d", "?")}}
+    assert told == event(ENTERED) | {"vessel": event(ENTERED)["vessel"] | {"name": shown, "call_sign": shown}}
 
 
 def test_the_documentation_names_every_field() -> None:
