@@ -32,7 +32,8 @@ def page(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "alerting/unsubscribe_over.html", {"fault": fault}, status=410)
     named = list(_named(link).select_related("rule"))
     going = [subscription for subscription in named if subscription.deleted_at is None]
-    # The link may stand in a shared Slack channel, or in a mail that was passed on: the page says whose it is.
+    # The link may stand in a shared Slack channel, or in a mail that was passed on: the page says whose it is, by name
+    # alone, since whoever has the link would read an address too.
     reader = User.objects.filter(pk=link.user_id, deleted_at__isnull=True).first()
     if request.method == "POST":
         _end(link)

@@ -150,7 +150,17 @@ def test_the_pages_say_whose_subscriptions_they_are_and_which(world: World) -> N
         "You are unsubscribed",
         "You are unsubscribed already",
     ]
-    assert all(f"{world.user}, you" in page and "rule 0" in page and "rule 1" in page for page in pages)
+    assert all(f"{world.user.name}, you" in page and "rule 0" in page and "rule 1" in page for page in pages)
+
+
+def test_the_pages_show_nobody_s_address(world: World) -> None:
+    User.objects.filter(pk=world.user.pk).update(name="")
+    path = path_of(subscribed(world), world)
+
+    pages = [page.content.decode() for page in (Client().get(path), Client().post(path), Client().get(path))]
+
+    assert not any(world.user.email in page for page in pages)
+    assert all("The person whom the message was for" in page for page in pages)
 
 
 def test_a_deleted_user_s_link_promises_no_way_back(world: World) -> None:
