@@ -139,7 +139,7 @@ class Environment(BaseSettings):
     metrics_host: Host = Field(
         "127.0.0.1",
         description="Address of this machine that `METRICS_PORT` is bound to. Whoever reaches it reads them without "
-        "signing in: loopback or a private address.",
+        "signing in: loopback or a private address. A name that only DNS knows lets the start wait for DNS.",
     )
 
     stale_after_hours: Number = Field(48, gt=0, le=24 * 365, description="Hours after due when a message is stale.")

@@ -123,7 +123,10 @@ def metrics_serve(*, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
 
 
 class _Server(ThreadingWSGIServer):
-    """The standard library asks DNS for the name of the address that it binds: a start would wait while DNS is away."""
+    """The standard library asks DNS for the name of the address that it binds: a start would wait while DNS is away.
+
+    It still waits where the host is a name that only DNS knows: an IP address, or one of /etc/hosts, does not.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

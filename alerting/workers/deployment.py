@@ -35,8 +35,8 @@ from resilience.ledger.book import Run
 from resilience.ledger.causes import cause_of
 from resilience.ledger.keeper import RunKeeper, within
 from resilience.ledger.models import Cause
-from resilience.metrics import metrics_serve
 from resilience.metrics_folder import metrics_folder_sweep
+from resilience.metrics_serving import metrics_begin
 from resilience.systemd import systemd_tell
 
 log = structlog.get_logger(__name__)
@@ -78,7 +78,7 @@ def _run(name: str, deployment: Deployment, signals: StopSignals, keeper: RunKee
         return _not_started(deployment, fault)
     signals.watch(first=_stop_asked(deployment), second=_end_at_once(deployment, keeper))
     keeper.begin()
-    stop_metrics = _metrics_begin(name)
+    stop_metrics = metrics_begin(name, host=settings.METRICS_HOST, port=settings.METRICS_PORT)
     log.info("worker_started", deployment=name, instance=run.instance, pid=os.getpid())
     reason = _watch(deployment, signals)
     code = _stop(deployment, keeper, reason=reason)
@@ -86,23 +86,6 @@ def _run(name: str, deployment: Deployment, signals: StopSignals, keeper: RunKee
     log.info("worker_stopped", deployment=name, code=code, reason=reason)
     flush(2.0)
     return code
-
-
-def _metrics_begin(name: str) -> Callable[[], None]:
-    """Returns what stops them. Mails leave without them: a port that another has is told, and that is all."""
-    host, port = settings.METRICS_HOST, settings.METRICS_PORT
-    if not port:
-        return lambda: None
-    try:
-        return metrics_serve(host=host, port=port)
-    except OSError as fault:
-        incident_report(
-            kind="metrics_not_served",
-            summary=f"The metrics of “{name}” cannot be had at {host}, port {port}: {fault}",
-            severity="warning",
-            fingerprint=f"metrics_not_served:{name}:{host}:{port}",
-        )
-        return lambda: None
 
 
 def _sweep_metrics() -> None:

@@ -14,12 +14,12 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pyais import encode_dict
 
+from resilience.models import Incident
 from tests.vessels.watch.commands import (
     Door,
     Harbour,
     box,
     exported,
-    run_watch,
     start_watch,
     terminate,
     use_area,
@@ -302,15 +302,23 @@ def test_the_command_listens_reconnects_and_restarts(harbour: Harbour):
     assert FeedGap.objects.filter(reason="downtime").exists()
 
 
-def test_metrics_at_an_address_of_another_machine_stop_the_start(harbour: Harbour, monkeypatch: pytest.MonkeyPatch):
+def test_metrics_at_an_address_of_another_machine_cost_the_metrics_and_no_event(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("METRICS_HOST", "192.0.2.1")
     monkeypatch.setenv("METRICS_PORT", "9100")
+    use_area("square", box(0, 0, 1, 1))
+    process = start_watch(harbour.source)
+    try:
+        harbour.say(*sentences((A, *IN)))
+        wait_for(lambda: memberships() == [A])
+    finally:
+        code, output = terminate(process)
 
-    code, output = run_watch(harbour.source)
-
-    assert code == 1
-    assert "METRICS_HOST = 192.0.2.1, METRICS_PORT = 9100" in output
-    assert "Traceback" not in output
+    assert code == 0, output
+    assert kinds() == ["appeared"]
+    told = Incident.objects.get(kind="metrics_not_served")
+    assert "“watch” cannot be had at 192.0.2.1, port 9100" in told.summary
 
 
 def test_a_second_watch_stands_by_until_the_first_is_gone(harbour: Harbour):

@@ -21,7 +21,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 from tqdm import tqdm
 
-from resilience.metrics import metrics_serve
+from resilience.metrics_serving import metrics_begin
 from resilience.shutdown import Shutdown
 from vessels.feeds import SourceError, is_bounded, parse_source, read_bounded, sha256_of
 from vessels.feeds.sources import BoundedSource as BoundedText
@@ -137,9 +137,8 @@ class Command(BaseCommand):
             given = [self._live_feed(text).pk for text in texts]
             feeds = lambda: list(Feed.objects.filter(pk__in=given))  # noqa: E731
         began = time.monotonic()
-        if settings.METRICS_PORT:
-            stop_metrics = _metrics_begin(settings.METRICS_HOST, settings.METRICS_PORT)
-            shutdown.server("metrics", lambda seconds: stop_metrics(), deadline=5)
+        stop_metrics = metrics_begin("watch", host=settings.METRICS_HOST, port=settings.METRICS_PORT)
+        shutdown.server("metrics", lambda seconds: stop_metrics(), deadline=5)
         with shutdown.hold("watch"):
             listening = Listening(feeds=feeds, stop=shutdown.stopping, keep_raw=options["keep_raw"])
             self._tell(as_summary(listening.run()), time.monotonic() - began)
@@ -150,15 +149,6 @@ class Command(BaseCommand):
         """A socket on the command line is a feed of its own, which `watch` without sources leaves alone."""
         feed = Feed.objects.filter(source=text).order_by("id").first()
         return feed or Feed.objects.create(name=text[:300], source=text, active=False)
-
-
-def _metrics_begin(host: str, port: int) -> Callable[[], None]:
-    try:
-        return metrics_serve(host=host, port=port)
-    except OSError as fault:
-        raise CommandError(
-            f"METRICS_HOST = {host}, METRICS_PORT = {port}: no metrics can be had there: {fault}"
-        ) from None
 
 
 class Meter:
