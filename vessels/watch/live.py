@@ -114,7 +114,11 @@ class LiveWatch:
             return False
         self._changed |= self.watch.use_areas(watched_areas()) | set(self.watch.vessels.inside)
         self.areas_stamp = stamp
-        self._commit(Outcome(), None)
+        try:
+            self._commit(Outcome(), None)
+        except Fenced as fenced:  # a run over files has finished since the last batch
+            log.warning("watch_fenced", reason=str(fenced))
+            self.load()
         log.info("watch_areas_changed", areas=len(self.watch.areas.by_id))
         return True
 

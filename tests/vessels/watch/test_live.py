@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from tests.vessels.watch.commands import (
     terminate,
     use_area,
     wait_for,
+    watch_here,
 )
 from tests.vessels.watch.worlds import random_rows, report, rows_of
 from vessels.areas import AreaContent, area_save, stored_geometry
@@ -166,6 +168,31 @@ def test_an_area_edited_while_live_recomputes_memberships_silently(feed: Feed):
     area.refresh_from_db()
     assert inside == [(B, area.version)]
     assert kinds() == ["appeared", "exited"]
+
+
+def test_a_run_over_files_moves_the_state_of_a_live_watch_and_costs_it_nothing(feed: Feed, tmp_path: Path):
+    use_area("square", box(0, 0, 1, 1))
+    watch = live()
+    watch.take(batch(feed, report(0, A, *IN)), feed=feed.pk)
+
+    watch_here(file_of(tmp_path / "first.csv", B, OUT), "--once")
+    watch.take(batch(feed, report(90, A, *OUT)), feed=feed.pk)
+    watch_here(file_of(tmp_path / "second.csv", B, IN, hour=3), "--once")
+    moved = AreaContent("square", stored_geometry(box(1, 0, 2, 1)))
+    area_save(organisation=None, content=moved, at=timezone.now())
+    watch.refresh()
+
+    feed.refresh_from_db()
+    assert kinds() == ["appeared", "exited", "entered"]
+    assert memberships() == [A]  # the area came to her, and left B
+    assert (feed.messages, feed.positions) == (2, 2)
+    assert watch.totals.counts.positions == 2
+
+
+def file_of(path: Path, mmsi: int, place: tuple[float, float], *, hour: int = 0) -> str:
+    """A source of one report."""
+    path.write_text(f"mmsi,time,lon,lat\n{mmsi},2024-03-01T{hour:02}:00:00,{place[0]},{place[1]}\n")
+    return f"csv+file:{path}?mmsi=mmsi&time=time&lon=lon&lat=lat"
 
 
 def test_a_report_that_breaks_our_code_is_left_out_alone(feed: Feed, monkeypatch: pytest.MonkeyPatch):
