@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 
 from alerting.models import ErrorKind
+from alerting.transports.anymail.amazon_ses import client_params
 from alerting.transports.anymail.policy import judge
 from alerting.transports.contract import Outgoing, TransportError, nothing
 from alerting.transports.email.mime import one_line, recipient_address
@@ -20,8 +22,16 @@ MESSAGE = "watchkeeper_message"  # what the provider's webhooks give back
 class AnymailTransport:
     """Keeps one session with the provider open for the mails of a send cycle."""
 
-    def __init__(self, *, backend: str, mail_from: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._backend = backend
+    def __init__(
+        self,
+        *,
+        backend: str,
+        mail_from: str,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`options`: beside those of the settings, as the backend's constructor takes them."""
+        self._backend, self._options = backend, options
         self._mail_from = mail_from
         self._monotonic = monotonic
         self._session: Any = None
@@ -29,7 +39,8 @@ class AnymailTransport:
     def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         """The provider's name for the mail. Raises `TransportError`.
 
-        The provider's client has a time-out for each read, not for all; a provider drips no answers.
+        The provider's client has a time-out for each read, not for all; a provider drips no answers. That of Amazon
+        SES has it from its making.
         """
         mail = self._mail(outgoing)
         try:
@@ -51,7 +62,7 @@ class AnymailTransport:
 
     def _opened(self) -> Any:
         if self._session is None:
-            self._session = get_connection(self._backend, fail_silently=False)
+            self._session = get_connection(self._backend, fail_silently=False, **self._options)
             self._session.open()
         return self._session
 
@@ -86,6 +97,9 @@ def _accepted(status: Any) -> str:
 
 def anymail_of_settings() -> AnymailTransport:
     """With the provider of `ANYMAIL_PROVIDER`."""
-    return AnymailTransport(
-        backend=f"anymail.backends.{settings.ANYMAIL_PROVIDER}.EmailBackend", mail_from=settings.MAIL_FROM
-    )
+    options: dict[str, Any] = {}
+    if settings.ANYMAIL_PROVIDER == "amazon_ses":
+        given = settings.ANYMAIL.get("AMAZON_SES_CLIENT_PARAMS", {})
+        options["client_params"] = client_params(given, deadline=settings.SEND_DEADLINE_SECONDS)
+    backend = f"anymail.backends.{settings.ANYMAIL_PROVIDER}.EmailBackend"
+    return AnymailTransport(backend=backend, mail_from=settings.MAIL_FROM, options=options)

@@ -1,4 +1,4 @@
-"""What an error of Amazon SES asks for. Pure, and without botocore, which is there only where SES is used.
+"""How Amazon SES is asked, and what its errors ask for. Pure, without botocore, which is there only where SES is used.
 
 Anymail hands on what botocore made of the answer: a dict, with no status where other providers' faults have it. Codes
 are those of SendEmail in botocore's model `sesv2/2019-09-27`, and of AWS's "Common Errors".
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from alerting.transports.email.policy import MEND_SETTINGS, WAIT_ALL, Stage, Verdict
 from alerting.transports.email.policy import judge as judge_smtp
@@ -22,6 +23,16 @@ _REJECTED = "MessageRejected"
 _FORBIDDEN = 403
 _MAY_NOT = "AccessDeniedException"
 _NO_KEYS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
+
+
+def client_params(given: Mapping[str, Any], *, deadline: float) -> dict[str, Any]:
+    """What boto3's client is made with: `given` by the operator, and an end of each send within `deadline` seconds.
+
+    It takes no time-out for a single call. By default it waits a minute to connect and a minute for each read, and
+    sends by itself up to five times in all what may have been taken (botocore's `Config`).
+    """
+    config = {"connect_timeout": deadline / 4, "read_timeout": deadline / 2, "retries": {"total_max_attempts": 1}}
+    return {**given, "config": {**config, **given.get("config", {})}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from alerting.models import ErrorKind
 from alerting.transports import TransportError
+from tests.alerting.transports.test_anymail import outgoing
 
 pytest.importorskip("anymail")
 from anymail.exceptions import AnymailAPIError
 
+from alerting.transports.anymail import anymail_of_settings
+from alerting.transports.anymail.amazon_ses import client_params
 from alerting.transports.anymail.policy import judge
 
 UNVERIFIED = "Email address is not verified. The following identities failed the check in region US-EAST-1: w@x.example"
@@ -35,6 +39,42 @@ ANSWERS = [
     (500, "InternalFailure", "", ErrorKind.TRANSIENT, True),
     (503, "ServiceUnavailable", "", ErrorKind.TRANSIENT, True),
 ]
+
+
+def test_a_send_ends_within_the_deadline_and_is_not_repeated_by_the_client() -> None:
+    config = client_params({}, deadline=30.0)["config"]
+
+    assert config["connect_timeout"] + config["read_timeout"] < 30
+    assert config["retries"] == {"total_max_attempts": 1}
+
+
+def test_what_the_operator_says_of_the_client_stands() -> None:
+    given = {"region_name": "eu-west-1", "config": {"read_timeout": 3, "max_pool_connections": 2}}
+
+    params = client_params(given, deadline=30.0)
+
+    assert params["region_name"] == "eu-west-1"
+    assert params["config"] == {
+        "connect_timeout": 7.5, "read_timeout": 3, "max_pool_connections": 2, "retries": {"total_max_attempts": 1}
+    }  # fmt: skip
+
+
+def test_the_client_is_made_with_the_deadline_of_the_settings(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.ANYMAIL_PROVIDER, settings.SEND_DEADLINE_SECONDS = "amazon_ses", 8.0
+    settings.ANYMAIL = {"AMAZON_SES_CLIENT_PARAMS": {"region_name": "eu-west-1"}}
+    made: dict[str, Any] = {}
+
+    def get_connection(backend: str, **options: Any) -> Any:
+        made.update(options, backend=backend)
+        raise AnymailAPIError("boto3 is not there")
+
+    monkeypatch.setattr("alerting.transports.anymail.get_connection", get_connection)
+    with pytest.raises(TransportError):
+        anymail_of_settings().send(outgoing(), deadline=time.monotonic() + 8)
+
+    assert made["backend"] == "anymail.backends.amazon_ses.EmailBackend"
+    assert made["client_params"]["region_name"] == "eu-west-1"
+    assert made["client_params"]["config"]["read_timeout"] == 4.0
 
 
 def response_of(status: int, code: str, words: str, **headers: str) -> dict[str, Any]:
