@@ -9,7 +9,7 @@ from accounts.models import ChannelKind
 from alerting import links
 from alerting.bounces.addresses import return_address
 from alerting.cycle.context import CycleContext
-from alerting.cycle.facts import alert_of, reader_of, sending_of, unsubscribe_link
+from alerting.cycle.facts import alert_of, reader_of, sending_of
 from alerting.cycle.for_programs import for_programs
 from alerting.cycle.load import Loaded
 from alerting.cycle.recheck import Checked
@@ -46,6 +46,17 @@ class Written:
     fresh: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """What is told, and to whom."""
+
+    checked: Checked
+    found: Loaded
+    context: CycleContext
+    reader: Reader
+    sending: Sending
+
+
 def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
     """The message as it leaves: the words of the first attempt if there was one, else rendered now.
 
@@ -55,19 +66,21 @@ def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
     if user is None or channel is None:
         raise ValueError("a message without user or channel was not ended by the re-check")
     now = context.clock()
+    sending = sending_of(checked, user, context, now=now)
+    letter = _Letter(checked, found, context, reader_of(user), sending)
     fresh = not message.subject
     if fresh:
-        rendered = _render(checked, found, context)
+        rendered = _render(letter)
         message.subject, message.text, message.html = rendered.subject, rendered.text, rendered.html
     else:
-        fresh = _say_late(checked, context)
+        fresh = _say_late(letter)
     outgoing = Outgoing(
         message_id=message.message_id,
         address=channel.address,
         subject=message.subject,
         text=message.text,
         html=message.html,
-        unsubscribe_url=unsubscribe_link(checked, user),
+        unsubscribe_url=sending.unsubscribe_link,
         at=now,
         return_path=return_address(message.pk) if channel.kind == ChannelKind.EMAIL else "",
         **for_programs(checked, found, now=now),
@@ -75,34 +88,32 @@ def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
     return Written(checked, outgoing, fresh)
 
 
-def _say_late(checked: Checked, context: CycleContext) -> bool:
+def _say_late(letter: _Letter) -> bool:
     """The words of the first attempt stay; that they come late is the one thing that is added to them."""
-    message = checked.message
-    if context.clock() - message.due_at <= context.late_after:
+    message, sending = letter.checked.message, letter.sending
+    if sending.now - sending.due_at <= sending.late_after:
         return False
-    reader, sending = _to_whom(checked, context)
-    words = late_add(message.text, message.html, sending=sending, reader=reader)
+    words = late_add(message.text, message.html, sending=sending, reader=letter.reader)
     if words is None:
         return False
     message.text, message.html = words
     return True
 
 
-def _render(checked: Checked, found: Loaded, context: CycleContext) -> Rendered:
-    kinds: dict[str, Callable[[Checked, Loaded, CycleContext], Rendered]] = {
+def _render(letter: _Letter) -> Rendered:
+    kinds: dict[str, Callable[[_Letter], Rendered]] = {
         MessageKind.REALTIME: _realtime,
         MessageKind.DIGEST: _digest,
         MessageKind.SUMMARY: _summary,
         MessageKind.TEST: _test,
     }
-    return kinds[checked.message.kind](checked, found, context)
+    return kinds[letter.checked.message.kind](letter)
 
 
-def _realtime(checked: Checked, found: Loaded, context: CycleContext) -> Rendered:
-    reader, sending = _to_whom(checked, context)
-    told = checked.wanted[0]
-    alert = alert_of(told, found)
-    facts = RealtimeFacts(reader=reader, sending=sending, alert=alert)
+def _realtime(letter: _Letter) -> Rendered:
+    told = letter.checked.wanted[0]
+    alert = alert_of(told, letter.found)
+    facts = RealtimeFacts(reader=letter.reader, sending=letter.sending, alert=alert)
     try:
         return render_realtime(facts, template=alert.template)
     except TemplateFault as fault:
@@ -110,50 +121,43 @@ def _realtime(checked: Checked, found: Loaded, context: CycleContext) -> Rendere
         return render_realtime(replace(facts, alert=replace(alert, template=None)))
 
 
-def _digest(checked: Checked, found: Loaded, context: CycleContext) -> Rendered:
-    reader, sending = _to_whom(checked, context)
-    window = found.digests[checked.message.pk]
+def _digest(letter: _Letter) -> Rendered:
+    window = letter.found.digests[letter.checked.message.pk]
     rendered = render_digest(
         DigestFacts(
-            reader=reader,
-            sending=sending,
+            reader=letter.reader,
+            sending=letter.sending,
             cadence=DigestCadence(window.cadence),
             since=window.since,
-            alerts=tuple(alert_of(one, found) for one in checked.wanted),
+            alerts=tuple(alert_of(one, letter.found) for one in letter.checked.wanted),
             history_link=links.history_url(),
         )
     )
-    by_reference = {str(one.pk): one for one in checked.wanted}
+    by_reference = {str(one.pk): one for one in letter.checked.wanted}
     for problem in rendered.problems:
         _report_template(by_reference[problem.reference], None, problem.error, problem.traceback)
     return rendered
 
 
-def _summary(checked: Checked, found: Loaded, context: CycleContext) -> Rendered:
-    reader, sending = _to_whom(checked, context)
+def _summary(letter: _Letter) -> Rendered:
     stale = tuple(
-        StaleAlert(alert=alert_of(one, found), due_at=one.due_at, reason=one.reason) for one in checked.wanted
+        StaleAlert(alert=alert_of(one, letter.found), due_at=one.due_at, reason=one.reason)
+        for one in letter.checked.wanted
     )
     return render_summary(
         SummaryFacts(
-            reader=reader,
-            sending=sending,
+            reader=letter.reader,
+            sending=letter.sending,
             stale=stale,
-            stale_after=context.stale_after,
+            stale_after=letter.context.stale_after,
             history_link=links.history_url(),
         )
     )
 
 
-def _test(checked: Checked, found: Loaded, context: CycleContext) -> Rendered:
-    reader, sending = _to_whom(checked, context)
-    name = checked.channel.name if checked.channel else ""
-    return render_test(TestFacts(reader=reader, sending=sending, channel=name))
-
-
-def _to_whom(checked: Checked, context: CycleContext) -> tuple[Reader, Sending]:
-    assert checked.user is not None
-    return reader_of(checked.user), sending_of(checked, checked.user, context, now=context.clock())
+def _test(letter: _Letter) -> Rendered:
+    name = letter.checked.channel.name if letter.checked.channel else ""
+    return render_test(TestFacts(reader=letter.reader, sending=letter.sending, channel=name))
 
 
 def _report_template(told: Notification, fault: TemplateFault | None, error: str, trace: str = "") -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from alerting import links
 from alerting.models import Attempt, Message, Notification, SendCycleRun, State
 from resilience import incidents
 from resilience.models import Incident
@@ -37,6 +39,26 @@ def test_an_alert_is_sent_and_everything_says_so(post: Post, smtp_server: SmtpSe
     assert mail.parsed["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert {part.get_content_type() for part in mail.parsed.walk()} >= {"text/plain", "text/html"}
     assert SendCycleRun.objects.get().sent == 1
+
+
+def test_the_link_out_is_signed_once_and_the_same_in_the_header_and_in_the_words(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, made = links.unsubscribe_url, list[str]()
+
+    def unsubscribe_url(*args: Any, **named: Any) -> str:
+        made.append(real(*args, **named))
+        return made[-1]
+
+    monkeypatch.setattr(links, "unsubscribe_url", unsubscribe_url)
+    post.alert()
+
+    post.cycle()
+
+    (link,) = made
+    mail = smtp_server.mails[0]
+    assert mail.parsed["List-Unsubscribe"] == f"<{link}>"
+    assert link in mail.text
 
 
 def test_one_bad_row_of_each_sort_stops_no_other(post: Post, smtp_server: SmtpServer) -> None:
