@@ -91,7 +91,8 @@ class Lane:
             self._unfinished += len(several)
             self._changed.notify(len(self._queue))
             for _ in range(min(len(self._queue) - self._idle, self._most - self._serving)):
-                self._start()
+                if not self._start():
+                    break
 
     def unfinished(self) -> int:
         """Messages that wait or are being served."""
@@ -120,8 +121,8 @@ class Lane:
             thread.join()
         return left
 
-    def _start(self) -> None:
-        """One thread more; where there is no room for its stack those that serve go on without it."""
+    def _start(self) -> bool:
+        """One thread more. False where there is no room for its stack: those that serve go on without it."""
         thread = threading.Thread(target=self._serve, name=f"{self.kind}-{len(self._threads)}", daemon=True)
         try:
             thread.start()
@@ -129,9 +130,10 @@ class Lane:
             if not self._serving:
                 raise
             log.warning("connection_not_begun", kind=self.kind, serving=self._serving, error=str(fault))
-            return
+            return False
         self._threads.append(thread)
         self._serving += 1
+        return True
 
     def _serve(self) -> None:
         seat: Seat | None = None

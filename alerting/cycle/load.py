@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,10 +50,13 @@ class DigestWindow:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The rows that stages look things up in; what is missing here was not found."""
+    """The rows that stages look things up in; what is missing here was not found.
 
-    messages: tuple[Message, ...]
-    large: tuple[Message, ...]  # the words of each are a query of their own, at the first look at them
+    Whoever works on a message takes it out, so that its words go with it.
+    """
+
+    messages: deque[Message]
+    large: deque[Message]  # the words of each are a query of their own, at the first look at them
     users: dict[int, User]
     channels: dict[int, Channel]
     vessels: dict[int, Vessel]  # by MMSI
@@ -77,8 +80,8 @@ def load(claimed: Claim) -> Loaded:
     user_ids = {message.user_id for message in messages}
     channel_ids = {message.channel_id for message in messages}
     return Loaded(
-        messages=usual,
-        large=large,
+        messages=deque(usual),
+        large=deque(large),
         users=_ask("query_failed_user_profiles", user_ids, lambda: _users(user_ids)),
         channels=_ask("query_failed_user_profiles", channel_ids, lambda: _channels(channel_ids)),
         vessels=_ask("query_failed_vessel_profiles", mmsis, lambda: _vessels(mmsis)),

@@ -65,16 +65,19 @@ class Next:
 
 
 class Settled:
-    """Set once; waited for by one thread. A bare lock: an `Event` costs several, for each message."""
+    """Set by one thread, and waited for by one. A bare lock: an `Event` costs several, for each message."""
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_lock", "_set")
 
     def __init__(self) -> None:
+        self._set = False
         self._lock = threading.Lock()
         self._lock.acquire()
 
     def set(self) -> None:
-        self._lock.release()
+        if not self._set:
+            self._set = True
+            self._lock.release()
 
     def wait(self, seconds: float) -> bool:
         """Whether it was set within so many seconds."""

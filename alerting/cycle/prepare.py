@@ -1,9 +1,15 @@
-"""From a claim to messages that are ready to leave: load, re-check, render, keep the words. Each guarded by itself."""
+"""From a claim to messages that are ready to leave: load, re-check, render, keep the words. Each guarded by itself.
+
+It goes in parts, and each part leaves before the next is prepared: what is prepared fills the memory until it has left.
+A message for which there is no room beside others is tried again with nothing else in hand. Only then the lack of
+memory is its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 from django.db import connection
@@ -14,8 +20,8 @@ from alerting.cycle.counts import Counts
 from alerting.cycle.inhand import InHand
 from alerting.cycle.load import Loaded, LookUpFailed, load
 from alerting.cycle.memory import lacks_memory, room_give_back
-from alerting.cycle.outcomes import outcome_of
-from alerting.cycle.queue import Claim
+from alerting.cycle.outcomes import UNCOUNTED_LEAST, outcome_of
+from alerting.cycle.queue import Claim, put_off
 from alerting.cycle.recheck import Checked, recheck
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.render import Written, write
@@ -29,35 +35,79 @@ log = structlog.get_logger(__name__)
 
 # A MemoryError too: the words of all together take several times their size.
 _NOT_KEPT = (DatabaseFault, ValueError, MemoryError)
+# Alerts whose words are made at once: 1 to 5 KB each.
+MOST_TOLD_TOGETHER = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A claim, or a part of it. `apart`: those of it for which there was no room. `alone`: nothing else is in hand."""
+
+    claimed: Claim
+    apart: list[int] = field(default_factory=list)
+    alone: bool = False
+
+    def halves(self) -> list[_Batch]:
+        """None of a single message."""
+        keys = self.claimed.message_ids
+        middle = len(keys) // 2
+        return [self._of(half) for half in (keys[:middle], keys[middle:])] if middle else []
+
+    def by_itself(self, message: int) -> _Batch:
+        return replace(self._of((message,)), alone=True)
+
+    def _of(self, messages: tuple[int, ...]) -> _Batch:
+        return replace(self, claimed=replace(self.claimed, message_ids=messages))
 
 
 class Preparation:
     """What the preparing of all claims of a cycle shares."""
 
-    def __init__(self, context: CycleContext, counts: Counts, recorder: Recorder, in_hand: InHand) -> None:
+    def __init__(
+        self,
+        context: CycleContext,
+        counts: Counts,
+        recorder: Recorder,
+        in_hand: InHand,
+        *,
+        others_gone: Callable[[], bool],
+    ) -> None:
+        """`others_gone`: waits a moment for what was handed over; whether all of it has left."""
         self._context = context
         self._counts = counts
         self._recorder = recorder
         self._in_hand = in_hand
+        self._others_gone = others_gone
 
-    def prepare(self, claimed: Claim) -> list[Written]:
-        """Raises `LookUpFailed` when a bulk look-up fails. A message that is not in the answer has come to an end.
+    def prepare(self, claimed: Claim) -> Iterator[list[Written]]:
+        """Parts of the claim, each to be handed over at once. A message that is in none of them has come to an end, or
+        comes again later. Raises `LookUpFailed` when a bulk look-up fails."""
+        batch = _Batch(claimed)
+        yield from self._parts(batch)
+        for message in batch.apart:
+            if self._others_gone():
+                yield from self._parts(batch.by_itself(message))
+            else:
+                self._put_off(message, claimed)
 
-        A claim that does not fit into our memory is looked up in halves, down to the message that does not fit alone.
-        """
+    def _parts(self, batch: _Batch) -> Iterator[list[Written]]:
+        """A batch whose rows do not fit into our memory is looked up in halves."""
         try:
-            found = load(claimed)
+            found = load(batch.claimed)
         except LookUpFailed as fault:
             if not lacks_memory(fault.cause):
                 raise
             room_give_back()
-            self._does_not_fit(claimed, fault)
+            self._does_not_fit(batch, fault)
         else:
-            return self._prepare(found, claimed)
+            yield from self._prepared(found, batch)
+            return
         # only here: the fault holds on to all that was found before it
-        return [ready for half in _halves(claimed) for ready in self.prepare(half)]
+        for half in batch.halves():
+            yield from self._parts(half)
 
-    def _does_not_fit(self, claimed: Claim, fault: LookUpFailed) -> None:
+    def _does_not_fit(self, batch: _Batch, fault: LookUpFailed) -> None:
+        claimed = batch.claimed
         if len(claimed.message_ids) > 1:
             incident_report(
                 kind="claim_does_not_fit",
@@ -68,33 +118,37 @@ class Preparation:
             )
             return
         for message in Message.objects.filter(pk__in=claimed.message_ids, claim_token=claimed.token).defer(*WORDS):
-            self._ours(Checked(message), fault.cause, claimed)
+            self._ours(Checked(message), fault.cause, batch)
 
-    def _prepare(self, found: Loaded, claimed: Claim) -> list[Written]:
-        """What is large comes last and one by one, with words that are read by its own steps."""
-        ready = self._prepare_part(found.messages, found, claimed)
-        for message in found.large:
-            ready += self._prepare_part((message,), found, claimed)
-        if found.large:
+    def _put_off(self, message: int, claimed: Claim) -> None:
+        """Others fill the memory, and stay: it comes again, and no attempt is counted."""
+        log.warning("message_waits_for_memory", message=message)
+        put_off(claimed.token, message, until=self._context.clock() + UNCOUNTED_LEAST)
+        self._in_hand.ended((message,))
+
+    def _prepared(self, found: Loaded, batch: _Batch) -> Iterator[list[Written]]:
+        work = partial(self._part, found=found, batch=batch)
+        yield from map(work, _together(found))  # `map` holds no part on
+        while found.large:  # one by one, with words that are read by its own steps
+            yield work([found.large.popleft()])
             room_give_back()
-        return ready
 
-    def _prepare_part(self, messages: Sequence[Message], found: Loaded, claimed: Claim) -> list[Written]:
-        checked = [each for message in messages if (each := self._check(message, found, claimed))]
+    def _part(self, messages: Sequence[Message], *, found: Loaded, batch: _Batch) -> list[Written]:
+        checked = [each for message in messages if (each := self._check(message, found, batch))]
         _tell_vessels_not_found(checked, found)
-        written = [ready for each in checked if (ready := self._write(each, found, claimed))]
-        return self._fix(written, claimed)
+        written = [ready for each in checked if (ready := self._write(each, found, batch))]
+        return self._fix(written, batch)
 
-    def _check(self, message: Message, found: Loaded, claimed: Claim) -> Checked | None:
+    def _check(self, message: Message, found: Loaded, batch: _Batch) -> Checked | None:
         """The message if it is to be sent; an end that the re-check found is recorded here."""
         try:
             checked = recheck(message, found, now=self._context.clock())
             if checked.end is None:
                 return checked
-            self._end(checked, claimed)
+            self._end(checked, batch.claimed)
         except Exception as error:  # one message's rows must not stop the others
             _raise_if_lost(error)
-            self._ours(Checked(message), error, claimed)
+            self._ours(Checked(message), error, batch)
         return None
 
     def _end(self, checked: Checked, claimed: Claim) -> None:
@@ -114,19 +168,19 @@ class Preparation:
                 details={"user": message.user_id, "organisation": message.organisation_id},
             )
 
-    def _write(self, checked: Checked, found: Loaded, claimed: Claim) -> Written | None:
+    def _write(self, checked: Checked, found: Loaded, batch: _Batch) -> Written | None:
         try:
             return write(checked, found, self._context)
         except Exception as error:  # a fault of ours costs this message an attempt, and nothing else
             _raise_if_lost(error)
-            self._ours(checked, error, claimed)
+            self._ours(checked, error, batch)
             return None
 
-    def _fix(self, written: list[Written], claimed: Claim) -> list[Written]:
+    def _fix(self, written: list[Written], batch: _Batch) -> list[Written]:
         """Keep the words of all at once; if that fails, of each by itself."""
-        ours = self._fix_together(written, claimed)
+        ours = self._fix_together(written, batch.claimed)
         if ours is None:
-            ours = frozenset(one.checked.message.pk for one in written if self._fix_alone(one, claimed))
+            ours = frozenset(one.checked.message.pk for one in written if self._fix_alone(one, batch))
         return [one for one in written if one.checked.message.pk in ours]
 
     def _fix_together(self, written: list[Written], claimed: Claim) -> frozenset[int] | None:
@@ -136,24 +190,36 @@ class Preparation:
             _raise_if_lost(error)
             return None
 
-    def _fix_alone(self, written: Written, claimed: Claim) -> bool:
+    def _fix_alone(self, written: Written, batch: _Batch) -> bool:
         try:
-            return bool(words_fix(claimed, [written]))
+            return bool(words_fix(batch.claimed, [written]))
         except _NOT_KEPT as error:
             _raise_if_lost(error)
-            self._ours(written.checked, error, claimed)
+            self._ours(written.checked, error, batch)
             return False
 
-    def _ours(self, checked: Checked, error: Exception, claimed: Claim) -> None:
+    def _ours(self, checked: Checked, error: Exception, batch: _Batch) -> None:
         """A fault of our own, handled where it was caught: it costs this message an attempt, and nothing else."""
-        self._recorder.put(outcome_of(checked, claimed.token, never_sent(error, self._context), self._context))
+        if lacks_memory(error) and not batch.alone:
+            batch.apart.append(checked.message.pk)
+            return
+        token = batch.claimed.token
+        self._recorder.put(outcome_of(checked, token, never_sent(error, self._context), self._context))
 
 
-def _halves(claimed: Claim) -> list[Claim]:
-    """None of a single message."""
-    keys = claimed.message_ids
-    middle = len(keys) // 2
-    return [replace(claimed, message_ids=half) for half in (keys[:middle], keys[middle:])] if middle else []
+def _together(found: Loaded) -> Iterator[list[Message]]:
+    """Its messages of usual size, as many at once as tell of `MOST_TOLD_TOGETHER` alerts."""
+    part: list[Message] = []
+    alerts = 0
+    while found.messages:
+        tells = len(found.notifications.get(found.messages[0].pk, ()))
+        if part and alerts + tells > MOST_TOLD_TOGETHER:
+            yield part
+            part, alerts = [], 0
+        part.append(found.messages.popleft())
+        alerts += tells
+    if part:
+        yield part
 
 
 def _raise_if_lost(error: Exception) -> None:

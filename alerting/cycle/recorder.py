@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -87,6 +88,12 @@ class Recorder:
             self._waiting.put(mark)
             mark.wait()
 
+    def unrecorded(self, message: int) -> None:
+        """What came of this message cannot be kept. It is not given back: its lease runs out, which costs it a death,
+        so that it is not sent again and again. The cycle ends."""
+        self._in_hand.unrecorded(message)
+        self.given_up.set()
+
     def close(self) -> None:
         """Write what still waits. Returns when all of it is settled."""
         if self._thread is not None:
@@ -107,21 +114,35 @@ class Recorder:
         self._waiting.put(item)
 
     def _serve(self) -> None:
+        last = False
         try:
-            while not (group := self._next_group()).last:
+            while not last:
+                group = self._next_group()
                 self._work(group)
-            self._work(group)
+                last = group.last
         finally:
             connection.close()
 
     def _work(self, group: _Group) -> None:
+        """Whatever goes wrong, nobody waits for this group any more; a dead thread would be waited for for ever."""
+        try:
+            self._write(group)
+        except Exception as fault:  # even what says that something went wrong needs memory
+            for each in group.outcomes:
+                self.unrecorded(each.message_id)
+                each.settled.set()
+            with suppress(Exception):
+                log.exception("outcomes_abandoned", outcomes=len(group.outcomes), error=str(fault))
+        finally:
+            for mark in group.marks:
+                mark.set()
+
+    def _write(self, group: _Group) -> None:
         for note in group.notes:  # first: a kind that works again must not be found paused after its outcome
             self._write_note(note)
         self._record(group.outcomes)
         if group.marks or group.last:
-            self._telling.sent_log()
-        for mark in group.marks:
-            mark.set()
+            self._tell_rest()
 
     def _next_group(self) -> _Group:
         """Wait for something, then take all that is there."""
@@ -165,6 +186,12 @@ class Recorder:
         except Exception as fault:
             log.exception("outcomes_not_told", outcomes=len(outcomes), error=str(fault))
 
+    def _tell_rest(self) -> None:
+        try:
+            self._telling.sent_log()
+        except Exception as fault:
+            log.exception("outcomes_not_told", error=str(fault))
+
     def _written(self, outcomes: Sequence[Outcome]) -> Recorded:
         while True:
             try:
@@ -179,10 +206,7 @@ class Recorder:
                 time.sleep(_AWAY_SECONDS)
 
     def _give_up(self, outcome: Outcome, fault: Exception) -> None:
-        """It is not known in the database what came of this message. It is not given back: its lease runs out,
-        which costs it a death, so that it is not sent again and again."""
-        self._in_hand.unrecorded(outcome.message_id)
-        self.given_up.set()
+        self.unrecorded(outcome.message_id)
         outcome.settled.set()
         log.error("outcome_not_recorded", message=outcome.message_id, error=str(fault), exc_info=fault)
 

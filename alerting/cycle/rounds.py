@@ -9,7 +9,8 @@ hand; they have a moment of their own between rounds, also under a flood.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -24,6 +25,7 @@ from alerting.cycle.pace import Pace
 from alerting.cycle.prepare import Preparation
 from alerting.cycle.queue import Claim, claim, release
 from alerting.cycle.recorder import Recorder
+from alerting.cycle.render import Written
 from alerting.cycle.senders import Senders
 from alerting.cycle.ways_out import kinds_shut, probe_give_back, probes_take
 from resilience.breakers.group import Probe
@@ -33,7 +35,7 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 0.1  # how long something new waits at most while a server lets us wait
 PROBE_EVERY_SECONDS = 1.0
 SUSPECTS_EVERY_SECONDS = 10.0
-SUSPECTS_FOR_SECONDS = 1.0
+ALONE_FOR_SECONDS = 1.0  # what others wait for one that must be alone
 
 # Claims that could not be given back because the database was away: the next cycle of this process does it.
 _owed: dict[UUID, list[int]] = {}
@@ -48,7 +50,7 @@ class Rounds:
         self._in_hand = InHand()
         self._recorder = Recorder(context, self._in_hand, until=until)
         self._senders = Senders(context, self._recorder, self._in_hand, until=until)
-        self._preparation = Preparation(context, counts, self._recorder, self._in_hand)
+        self._preparation = Preparation(context, counts, self._recorder, self._in_hand, others_gone=self._others_gone)
         self._paces: dict[str, Pace] = {}
         self._more: set[str] = set()  # kinds of which more may be due than was claimed
         self._probe_at = context.monotonic()
@@ -143,10 +145,8 @@ class Rounds:
 
     def _send_suspects(self) -> bool:
         """Messages during which a worker died: each alone in this process. True if some may wait still."""
-        until = self._context.monotonic() + SUSPECTS_FOR_SECONDS
-        while self._senders.unfinished() and self._context.monotonic() < until:
-            self._look_round()
-        if self._senders.unfinished():
+        until = self._context.monotonic() + ALONE_FOR_SECONDS
+        if not self._others_gone():
             return True
         while self._senders.open():
             if self._context.monotonic() >= until:
@@ -179,11 +179,22 @@ class Rounds:
         if not claimed.message_ids:
             return 0
         self._recorder.begin()
-        ready = [Ready(one, claimed, probe) for one in self._preparation.prepare(claimed)]
+        # by `map`, which holds no part on: what is prepared fills the memory until it has left
+        return sum(map(partial(self._hand_over, claimed, probe), self._preparation.prepare(claimed)))
+
+    def _hand_over(self, claimed: Claim, probe: Probe | None, part: Sequence[Written]) -> int:
+        ready = [Ready(one, claimed, probe) for one in part]
         for kind, number in Counter(one.kind for one in ready).items():
             self._pace(kind).put(number)
         self._senders.put(ready)
         return len(ready)
+
+    def _others_gone(self) -> bool:
+        """Whether nothing is in hand any more; waits a moment for it."""
+        until = self._context.monotonic() + ALONE_FOR_SECONDS
+        while self._senders.unfinished() and self._context.monotonic() < until:
+            self._look_round()
+        return not self._senders.unfinished()
 
     def _finish(self) -> None:
         """Wait until nothing is in hand."""

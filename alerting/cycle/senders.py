@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -196,8 +197,13 @@ class Senders:
             self._fewer.set()
 
     def _failed(self, ready: Ready, error: Exception) -> None:
-        """Our own code failed round a send."""
-        self._record(ready, never_sent(error, self._context))
+        """Our own code failed round a send. Never raises an `Exception`: its thread serves others."""
+        try:
+            self._record(ready, never_sent(error, self._context))
+        except Exception as fault:  # no memory even for that
+            self._recorder.unrecorded(ready.message_id)
+            with suppress(Exception):
+                log.exception("outcome_not_recorded", message=ready.message_id, error=str(fault))
 
     def _record(self, ready: Ready, tried: Tried) -> Settled:
         outcome = outcome_of(ready.written.checked, ready.claim.token, tried, self._context)

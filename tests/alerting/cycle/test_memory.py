@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import threading
 import weakref
@@ -13,9 +14,13 @@ from django.db import connection
 from django.db.utils import DatabaseError, OperationalError
 
 from alerting.cycle import prepare, recorder
+from alerting.cycle.context import CycleContext
+from alerting.cycle.counts import Counts
+from alerting.cycle.inhand import InHand
 from alerting.cycle.load import MOST_BYTES_TOGETHER
 from alerting.cycle.memory import lacks_memory
-from alerting.cycle.queue import Claim
+from alerting.cycle.queue import Claim, claim
+from alerting.cycle.recorder import Recorder
 from alerting.cycle.render import Written
 from alerting.cycle.send import our_fault
 from alerting.models import Attempt, Message, Notification
@@ -209,6 +214,85 @@ def test_words_that_cannot_be_kept_together_for_want_of_memory_are_kept_one_by_o
 
     assert (counts.sent, counts.retried, counts.released) == (4, 1, 0)
     only_the_heavy_one_waits(smtp_server)
+
+
+def short_of_memory(smtp_server: SmtpServer, others: int) -> Callable[[str], bool]:
+    """While the server has taken fewer mails than this."""
+    return lambda statement: reads_words_of_any_size(statement) and len(smtp_server.mails) < others
+
+
+def test_a_message_that_has_no_room_beside_others_is_tried_again_alone_and_burns_no_attempt(
+    post: Post, smtp_server: SmtpServer
+) -> None:
+    smtp_server.delay = 0.05
+    grow(alerts(post))
+
+    with reading(short_of_memory(smtp_server, len(OTHERS)), no_room_for_result):
+        counts = post.cycle()
+
+    assert counts.sent == 5
+    assert not Attempt.objects.exclude(outcome="sent").exists()
+
+
+def test_a_message_that_has_no_room_while_others_stay_in_hand_comes_again_and_burns_no_attempt(
+    post: Post, smtp_server: SmtpServer
+) -> None:
+    smtp_server.delay = 0.5  # four of them last longer than anybody is waited for
+    heavy = alerts(post)
+    grow(heavy)
+
+    with reading(reads_words_of_any_size, no_room_for_result):
+        counts = post.cycle()
+    waits = Message.objects.get(pk=heavy.pk)
+    post.later(seconds=31)
+    smtp_server.delay = 0.0
+    post.cycle()
+
+    assert (counts.sent, counts.retried) == (4, 0)
+    assert (waits.state, waits.attempts_made) == ("pending", 0)
+    assert waits.next_attempt_at > waits.due_at
+    assert Message.objects.get(pk=heavy.pk).state == "sent"
+    assert kinds() == []
+
+
+def test_a_look_up_that_has_no_room_beside_others_burns_no_attempt(post: Post, smtp_server: SmtpServer) -> None:
+    smtp_server.delay = 0.05
+    heavy = alerts(post)
+    names_it = asks_for(heavy.pk)
+
+    with reading(lambda statement: names_it(statement) and len(smtp_server.mails) < len(OTHERS), no_room_for_text):
+        counts = post.cycle()
+
+    assert counts.sent == 5
+    assert not Attempt.objects.exclude(outcome="sent").exists()
+
+
+def test_what_is_prepared_is_handed_over_before_the_next_is_prepared(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words fill the memory from the moment they are made or read until they have left."""
+    grow(alerts(post))
+    monkeypatch.setattr(prepare, "MOST_TOLD_TOGETHER", 2)
+    real, alive = prepare.words_fix, []
+
+    def words_fix(claimed: Claim, written: Sequence[Written]) -> frozenset[int]:
+        gc.collect()
+        texts = [one.text for one in gc.get_objects() if isinstance(one, Message) and one.__dict__.get("text")]
+        alive.append((len(written), len(texts)))
+        return real(claimed, written)
+
+    monkeypatch.setattr(prepare, "words_fix", words_fix)
+    context = CycleContext(cadence="realtime", clock=lambda: post.now)
+    in_hand = InHand()
+    preparation = prepare.Preparation(
+        context, Counts(), Recorder(context, in_hand, until=0.0), in_hand, others_gone=lambda: True
+    )
+    claimed = claim(lanes=context.lanes(["email"]), limit=9, now=post.now, lease=context.lease, worker="w:1:1")
+
+    parts = list(map(len, preparation.prepare(claimed)))
+
+    assert parts == [2, 2, 1]
+    assert alive == [(2, 2), (2, 2), (1, 1)]
 
 
 def test_an_outcome_waits_for_memory(post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:

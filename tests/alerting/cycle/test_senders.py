@@ -12,10 +12,11 @@ import pytest
 from django.db import DataError, OperationalError, connection
 
 from accounts.models import Channel
-from alerting.cycle import recorder
+from alerting.cycle import recorder, senders
 from alerting.cycle.outcomes import Outcome, Recorded
+from alerting.cycle.telling import Telling
 from alerting.messages import message_new
-from alerting.models import Attempt, ErrorKind, Message, MessageKind, State
+from alerting.models import Attempt, ErrorKind, Message, MessageKind, SendCycleRun, State
 from alerting.transports import Outgoing, TransportError, nothing, transport_for
 from alerting.transports.limits import Limits, Pacers
 from tests.alerting.cycle.conftest import Post
@@ -123,6 +124,63 @@ def test_what_cannot_be_recorded_is_told_and_is_not_sent_again_until_its_lease_e
     assert set(smtp_server.message_ids().values()) == {1}
     assert Message.objects.filter(state=State.CLAIMED).count() == 1
     assert incident_kinds() == ["outcome_not_recorded"]
+
+
+def test_a_recorder_without_memory_even_to_say_so_keeps_nobody_waiting(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_messages(post.world, 4)
+
+    def no_memory(*args: Any, **named: Any) -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "outcomes_record", no_memory)
+        patch.setattr(recorder.log, "error", no_memory)
+        patch.setattr(recorder.log, "exception", no_memory)
+        post.cycle(budget=5.0, send_deadline=1.0)
+    sent_first = len(smtp_server.mails)
+    post.cycle()
+
+    assert sent_first == 1
+    assert set(smtp_server.message_ids().values()) == {1}
+    assert Message.objects.filter(state=State.CLAIMED).count() == 1
+    assert SendCycleRun.objects.filter(error="An outcome could not be recorded.").count() == 1
+
+
+def test_a_line_of_log_that_cannot_be_written_costs_no_message_anything(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_messages(post.world, 4)
+
+    def no_memory(*args: Any, **named: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(Telling, "sent_log", no_memory)
+    counts = post.cycle()
+
+    assert Attempt.objects.filter(outcome="sent").count() == 4
+    assert counts.sent == 4
+    assert incident_kinds() == ["outcomes_not_told"]
+
+
+def test_a_thread_that_cannot_even_record_its_fault_ends_its_cycle_and_no_other(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_messages(post.world, 4)
+
+    def no_memory(*args: Any, **named: Any) -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(senders, "send", no_memory)
+        patch.setattr(senders, "never_sent", no_memory)
+        patch.setattr(senders.log, "exception", no_memory)
+        post.cycle()
+    post.cycle()
+
+    assert len(smtp_server.mails) == 3
+    assert Message.objects.filter(state=State.CLAIMED).count() == 1
 
 
 def test_an_outcome_that_the_database_refuses_costs_only_itself(
