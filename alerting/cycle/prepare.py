@@ -122,7 +122,13 @@ class Preparation:
 
     def _put_off(self, message: int, claimed: Claim) -> None:
         """Others fill the memory, and stay: it comes again, and no attempt is counted."""
-        log.warning("message_waits_for_memory", message=message)
+        incident_report(
+            kind="message_waits_for_memory",
+            summary=f"Message {message} has no room beside the others in hand. It comes again, and burns no attempt.",
+            severity="warning",
+            fingerprint="message_waits_for_memory",
+            details={"message": message},
+        )
         put_off(claimed.token, message, until=self._context.clock() + UNCOUNTED_LEAST)
         self._in_hand.ended((message,))
 

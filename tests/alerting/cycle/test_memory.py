@@ -252,7 +252,7 @@ def test_a_message_that_has_no_room_while_others_stay_in_hand_comes_again_and_bu
     assert (waits.state, waits.attempts_made) == ("pending", 0)
     assert waits.next_attempt_at > waits.due_at
     assert Message.objects.get(pk=heavy.pk).state == "sent"
-    assert kinds() == []
+    assert kinds() == ["message_waits_for_memory"]
 
 
 def test_a_look_up_that_has_no_room_beside_others_burns_no_attempt(post: Post, smtp_server: SmtpServer) -> None:
