@@ -84,8 +84,10 @@ class Preparation:
         comes again later. Raises `LookUpFailed` when a bulk look-up fails."""
         batch = _Batch(claimed)
         yield from self._parts(batch)
+        gone = True
         for message in batch.apart:
-            if self._others_gone():
+            gone = gone and self._others_gone()  # those that stay are waited for once
+            if gone:
                 yield from self._parts(batch.by_itself(message))
             else:
                 self._put_off(message, claimed)

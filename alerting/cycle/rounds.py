@@ -190,11 +190,11 @@ class Rounds:
         return len(ready)
 
     def _others_gone(self) -> bool:
-        """Whether nothing is in hand any more; waits a moment for it."""
+        """Whether nothing is in hand any more, and a message may be sent alone; waits a moment for it."""
         until = self._context.monotonic() + ALONE_FOR_SECONDS
         while self._senders.unfinished() and self._context.monotonic() < until:
             self._look_round()
-        return not self._senders.unfinished()
+        return self._senders.open() and not self._senders.unfinished()
 
     def _finish(self) -> None:
         """Wait until nothing is in hand."""

@@ -267,6 +267,31 @@ def test_a_look_up_that_has_no_room_beside_others_burns_no_attempt(post: Post, s
     assert not Attempt.objects.exclude(outcome="sent").exists()
 
 
+def prepared(post: Post, *, others_gone: Callable[[], bool]) -> list[int]:
+    """The sizes of the parts of all that is due, each let go before the next is asked for."""
+    context, in_hand = CycleContext(cadence="realtime", clock=lambda: post.now), InHand()
+    recorder = Recorder(context, in_hand, until=0.0)
+    preparation = prepare.Preparation(context, Counts(), recorder, in_hand, others_gone=others_gone)
+    claimed = claim(lanes=context.lanes(["email"]), limit=9, now=post.now, lease=context.lease, worker="w:1:1")
+    return list(map(len, preparation.prepare(claimed)))
+
+
+def test_others_that_stay_in_hand_are_waited_for_once(post: Post) -> None:
+    alerts(post)
+    asked: list[bool] = []
+
+    def stay() -> bool:
+        asked.append(True)
+        return False
+
+    with reading(lambda statement: 'FROM "alerting_notification"' in statement, no_room_for_result):
+        parts = prepared(post, others_gone=stay)
+
+    assert parts == []
+    assert len(asked) == 1
+    assert Message.objects.filter(state="pending", attempts_made=0, next_attempt_at__gt=post.now).count() == 5
+
+
 def test_what_is_prepared_is_handed_over_before_the_next_is_prepared(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,14 +307,8 @@ def test_what_is_prepared_is_handed_over_before_the_next_is_prepared(
         return real(claimed, written)
 
     monkeypatch.setattr(prepare, "words_fix", words_fix)
-    context = CycleContext(cadence="realtime", clock=lambda: post.now)
-    in_hand = InHand()
-    preparation = prepare.Preparation(
-        context, Counts(), Recorder(context, in_hand, until=0.0), in_hand, others_gone=lambda: True
-    )
-    claimed = claim(lanes=context.lanes(["email"]), limit=9, now=post.now, lease=context.lease, worker="w:1:1")
 
-    parts = list(map(len, preparation.prepare(claimed)))
+    parts = prepared(post, others_gone=lambda: True)
 
     assert parts == [2, 2, 1]
     assert alive == [(2, 2), (2, 2), (1, 1)]
