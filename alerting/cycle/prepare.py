@@ -137,9 +137,11 @@ class Preparation:
     def _prepared(self, found: Loaded, batch: _Batch) -> Iterator[list[Written]]:
         work = partial(self._part, found=found, batch=batch)
         yield from map(work, _together(found))  # `map` holds no part on
+        if not found.large:
+            return
         while found.large:  # one by one, with words that are read by its own steps
             yield work([found.large.popleft()])
-            room_give_back()
+        room_give_back()  # once: libpq keeps the room of the largest row, not of each
 
     def _part(self, messages: Sequence[Message], *, found: Loaded, batch: _Batch) -> list[Written]:
         checked = [each for message in messages if (each := self._check(message, found, batch))]

@@ -129,8 +129,7 @@ class Recorder:
             self._write(group)
         except Exception as fault:  # even what says that something went wrong needs memory
             for each in group.outcomes:
-                self.unrecorded(each.message_id)
-                each.settled.set()
+                self._abandon(each)
             with suppress(Exception):
                 log.exception("outcomes_abandoned", outcomes=len(group.outcomes), error=str(fault))
         finally:
@@ -205,9 +204,12 @@ class Recorder:
                 close_old_connections()
                 time.sleep(_AWAY_SECONDS)
 
-    def _give_up(self, outcome: Outcome, fault: Exception) -> None:
+    def _abandon(self, outcome: Outcome) -> None:
         self.unrecorded(outcome.message_id)
         outcome.settled.set()
+
+    def _give_up(self, outcome: Outcome, fault: Exception) -> None:
+        self._abandon(outcome)
         log.error("outcome_not_recorded", message=outcome.message_id, error=str(fault), exc_info=fault)
 
     def _write_note(self, note: Note) -> None:

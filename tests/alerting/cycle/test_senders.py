@@ -126,13 +126,14 @@ def test_what_cannot_be_recorded_is_told_and_is_not_sent_again_until_its_lease_e
     assert incident_kinds() == ["outcome_not_recorded"]
 
 
+def no_memory(*args: Any, **named: Any) -> Any:
+    raise MemoryError
+
+
 def test_a_recorder_without_memory_even_to_say_so_keeps_nobody_waiting(
     post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue_messages(post.world, 4)
-
-    def no_memory(*args: Any, **named: Any) -> Any:
-        raise MemoryError
 
     with monkeypatch.context() as patch:
         patch.setattr(recorder, "outcomes_record", no_memory)
@@ -153,9 +154,6 @@ def test_a_line_of_log_that_cannot_be_written_costs_no_message_anything(
 ) -> None:
     queue_messages(post.world, 4)
 
-    def no_memory(*args: Any, **named: Any) -> Any:
-        raise MemoryError
-
     monkeypatch.setattr(Telling, "sent_log", no_memory)
     counts = post.cycle()
 
@@ -168,9 +166,6 @@ def test_a_thread_that_cannot_even_record_its_fault_ends_its_cycle_and_no_other(
     post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue_messages(post.world, 4)
-
-    def no_memory(*args: Any, **named: Any) -> Any:
-        raise MemoryError
 
     with monkeypatch.context() as patch:
         patch.setattr(senders, "send", no_memory)
