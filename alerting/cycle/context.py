@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from django.conf import settings
 
+from alerting.cycle.journal import Journal
 from alerting.models import lane_name
 from alerting.transports import Transport, transport_for
 from alerting.transports.limits import Limits, Pacers, limits_for
@@ -56,6 +57,7 @@ class CycleContext:
     limits: Callable[[str], Limits] = limits_for  # by kind of channel
     pacers: Pacers = field(default_factory=Pacers)  # of this process: a provider counts across cycles
     jitter: Callable[[], float] = random.random  # 0 to 1
+    journal: Journal | None = None  # of this process; without one each send waits for the commit of the last
     worker: str = field(default_factory=worker_name)
     claim_size: int = field(default_factory=lambda: settings.CLAIM_SIZE)
     lease: timedelta = field(default_factory=lambda: timedelta(seconds=settings.LEASE_SECONDS))

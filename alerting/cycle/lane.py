@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
+from alerting.cycle.journal import Page
 from alerting.cycle.outcomes import Settled
 from alerting.cycle.queue import Claim
 from alerting.cycle.render import Written
@@ -44,18 +45,30 @@ class Ready:
 
 @dataclass(slots=True)
 class Seat:
-    """What one thread of a lane holds: its connection, whether the outcome of its last message is settled, and whether
-    the server has heard of the message under way."""
+    """What one thread of a lane holds: its connection, its page of the journal if there is one, the outcomes of its
+    last messages that it has not seen settled yet, and whether the server has heard of the message under way."""
 
     transport: Transport
-    settled: Settled | None = None
+    page: Page | None = None
+    unsettled: deque[Settled] = field(default_factory=deque)
     mentioned: bool = False
+
+    def settled(self, seconds: float) -> bool:
+        """Whether the next message may be accepted: what the last one came to is in the database, or in the journal
+        and what the one before it came to in the database. Waits for it at most so long."""
+        kept = 0 if self.page is None else 1
+        while len(self.unsettled) > kept:
+            if not self.unsettled[0].wait(seconds):
+                return False
+            self.unsettled.popleft()
+        return True
 
 
 class Lane:
     """`put` from one thread; threads start when there is work for them, up to `most`.
 
-    `serve(ready, lane, seat)` does the work and says True; after `leave` it says False, and its thread ends.
+    `sit(kind)` makes the seat of a thread; `serve(ready, lane, seat)` does the work and says True; after `leave` it says
+    False, and its thread ends.
     `failed(ready, error)` hears what `serve` raised, `done()` of each message that is finished here.
     """
 
@@ -64,7 +77,7 @@ class Lane:
         kind: str,
         *,
         most: int,
-        transport: Callable[[str], Transport],
+        sit: Callable[[str], Seat],
         serve: Callable[[Ready, Lane, Seat], bool],
         failed: Callable[[Ready, Exception], None],
         done: Callable[[], None],
@@ -72,7 +85,7 @@ class Lane:
         self.kind = kind
         self.works = False  # a server has answered for a message
         self._most = most
-        self._transport = transport
+        self._sit = sit
         self._serve_one = serve
         self._failed = failed
         self._told_done = done
@@ -139,7 +152,7 @@ class Lane:
         seat: Seat | None = None
         while (ready := self._take()) is not None:
             try:
-                seat = seat or Seat(self._transport(self.kind))
+                seat = seat or self._sit(self.kind)
                 if not self._serve_one(ready, self, seat):
                     break
             except Exception as error:  # one message's trouble must not end its thread

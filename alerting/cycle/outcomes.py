@@ -20,7 +20,7 @@ from alerting.channels import Refusal, channels_refused
 from alerting.cycle.context import CycleContext
 from alerting.cycle.prepared import prepared_run
 from alerting.cycle.recheck import Checked
-from alerting.cycle.send import Tried
+from alerting.cycle.tried import Tried
 from alerting.models import Attempt, ErrorKind, Message, State
 from alerting.transports import TransportError
 
@@ -156,9 +156,13 @@ def outcomes_record(outcomes: Sequence[Outcome], *, worker: str) -> Recorded:
 
 
 def _write(outcomes: Sequence[Outcome], worker: str) -> frozenset[int]:
+    return rows_write([row_of(each.message_id, each.token, each.tried, each.then, worker) for each in outcomes])
+
+
+def rows_write(rows: Sequence[dict[str, Any]]) -> frozenset[int]:
+    """What `row_of` made, in one statement. Returns the messages whose claim still held."""
     # as one JSON text: twelve arrays cost psycopg ten times as much
-    rows = json.dumps([_row(each, worker) for each in outcomes])
-    return frozenset(row[0] for row in prepared_run(_RECORD, [rows]))
+    return frozenset(row[0] for row in prepared_run(_RECORD, [json.dumps(rows)]))
 
 
 def _refusal(outcome: Outcome) -> Refusal | None:
@@ -174,12 +178,12 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def _row(outcome: Outcome, worker: str) -> dict[str, Any]:
-    tried, then = outcome.tried, outcome.then
+def row_of(message_id: int, token: UUID, tried: Tried, then: Next, worker: str) -> dict[str, Any]:
+    """One outcome as the statement reads it."""
     fault = tried.fault
     return {
-        "id": outcome.message_id,
-        "token": str(outcome.token),
+        "id": message_id,
+        "token": str(token),
         "state": then.state,
         "counted": int(then.counted),
         "reason": "" if fault is None else storable(str(fault)),

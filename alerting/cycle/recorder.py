@@ -1,9 +1,8 @@
 """The recorder: the one thread of a cycle that writes what came of the sends.
 
 Outcomes that arrive while a commit is under way go into the next one together, so a commit costs the disk once for
-all connections. A sender hands its next message over only when its last outcome is settled: a crash repeats at most
-one message for each open connection. While the database is away the recorder holds the outcomes and tries again; the
-senders wait meanwhile.
+all connections. Where a journal keeps them meanwhile, a few milliseconds are given to the others to come too. While the
+database is away the recorder holds the outcomes and tries again; the senders wait meanwhile.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ log = structlog.get_logger(__name__)
 Note = Callable[[], None]  # something else to write, between two groups
 
 MOST_AT_ONCE = 500
+GATHER_SECONDS = 0.005
 _AWAY_SECONDS = 0.2  # between two tries while the database is away
 # The database is away; or a large message has filled our memory, which it leaves again: an outcome takes little.
 _PASSES = (OperationalError, InterfaceError, MemoryError)
@@ -70,6 +70,7 @@ class Recorder:
         self._telling = Telling(self.counts, context)
         self._in_hand = in_hand
         self._until = until
+        self._gather = 0.0 if context.journal is None else GATHER_SECONDS
         self._waiting: queue.SimpleQueue[Outcome | Note | threading.Event | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -147,6 +148,8 @@ class Recorder:
         """Wait for something, then take all that is there."""
         group = _Group()
         item = self._waiting.get()
+        if self._gather and isinstance(item, Outcome):
+            time.sleep(self._gather)
         while True:
             group.add(item)
             if group.last or len(group.outcomes) >= MOST_AT_ONCE:

@@ -66,8 +66,14 @@ class Rounds:
             self._senders.close()
             self._recorder.close()
             self._counts.add_all(self._recorder.counts)
+            self._leave_journal()
             self._give_back(self._in_hand.take_all())
         return "An outcome could not be recorded." if self._recorder.given_up.is_set() else ""
+
+    def _leave_journal(self) -> None:
+        """What could not be recorded may be in it. It is read before a lease that ran out makes anybody send again."""
+        if self._recorder.given_up.is_set() and self._context.journal is not None:
+            self._context.journal.leave()
 
     def _send_what_is_due(self) -> bool:
         """False when nothing is due or in hand any more; True when others should have a turn."""

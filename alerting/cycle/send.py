@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 
 from alerting.cycle.context import CycleContext
 from alerting.cycle.memory import lacks_memory
+from alerting.cycle.tried import Tried
 from alerting.models import ErrorKind
 from alerting.transports import NotHandedOver, Outgoing, Transport, TransportError, nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """What one try came to. Without a fault the message was accepted."""
-
-    started_at: datetime
-    ended_at: datetime
-    answer: str = ""
-    fault: TransportError | None = None
-    trace: str = ""
 
 
 def send(

@@ -1,8 +1,8 @@
 """The senders of one cycle: a lane for each kind of channel, and the rules by which a thread sends its next message.
 
 The threads never touch the database. Each kind has threads of its own, so that one whose server hangs holds up no
-other. A thread lets its next message go only when the outcome of its last one is settled: a crash repeats at most one
-message for each open connection. Meanwhile the envelope of the next one is already on its way.
+other. A thread lets its next message go only when what its last one came to would survive its process: a crash repeats
+at most one message for each open connection. Meanwhile the envelope of the next one is already on its way.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import structlog
 from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import POSSIBLE_REPEATS
 from alerting.cycle.inhand import InHand
+from alerting.cycle.journal import Accepted
 from alerting.cycle.lane import Lane, Ready, Seat
 from alerting.cycle.outcomes import Settled, outcome_of, uncounted_until
 from alerting.cycle.queue import put_off
 from alerting.cycle.recorder import Recorder
-from alerting.cycle.send import Tried, never_sent, send
+from alerting.cycle.send import never_sent, send
+from alerting.cycle.tried import Tried
 from alerting.cycle.ways_out import probe_give_back, way_open, way_shut
 from alerting.models import ErrorKind
 from alerting.transports import NotHandedOver, TransportError
@@ -49,6 +51,7 @@ class Senders:
         self._over = threading.Event()
         self._fewer = threading.Event()
         self._wake_at: Mapping[str, int] = {}
+        self._pages = iter(()) if context.journal is None else context.journal.pages()
 
     def put(self, several: Sequence[Ready]) -> None:
         """Queue messages for the next free connection of their kind."""
@@ -98,7 +101,7 @@ class Senders:
             self._lanes[kind] = Lane(
                 kind,
                 most=limits.connections,
-                transport=self._context.transport,
+                sit=self._sit,
                 serve=self._serve,
                 failed=self._failed,
                 done=self._done,
@@ -106,6 +109,9 @@ class Senders:
         return self._lanes[kind]
 
     # From here on: called by the lanes' threads.
+
+    def _sit(self, kind: str) -> Seat:
+        return Seat(self._context.transport(kind), next(self._pages, None))
 
     def _serve(self, ready: Ready, lane: Lane, seat: Seat) -> bool:
         if not (self._wait_for_turn(lane) and self._may_send(ready, lane)):
@@ -124,17 +130,30 @@ class Senders:
             self._put_off(ready, until=tried.ended_at + timedelta(seconds=fault.retry_after or 0.0))
             return True
         lane.works = True
-        if ready.probe:
-            self._recorder.put_note(partial(self._way_open, ready.probe, tried.ended_at))
-        seat.settled = self._record(ready, tried)
+        if fault is None:
+            self._accepted(ready, seat, tried)
+        else:
+            self._answered(ready, seat, tried)
         return True
 
+    def _accepted(self, ready: Ready, seat: Seat, tried: Tried) -> None:
+        """From here on it must not be sent again, whatever becomes of this process or of our memory."""
+        try:
+            if seat.page is not None:
+                seat.page.keep(Accepted(ready.message_id, ready.claim.token, tried))
+            self._answered(ready, seat, tried)
+        except Exception as fault:
+            self._unrecorded(ready, fault)
+
+    def _answered(self, ready: Ready, seat: Seat, tried: Tried) -> None:
+        if ready.probe:
+            self._recorder.put_note(partial(self._way_open, ready.probe, tried.ended_at))
+        seat.unsettled.append(self._record(ready, tried))
+
     def _handover(self, seat: Seat) -> None:
-        """The next message may be accepted only when the outcome of the last one is settled. It is long before the
-        deadline, unless the database is away."""
+        """Settled is settled long before the deadline, unless the database is away."""
         seat.mentioned = True
-        settled = seat.settled is None or seat.settled.wait(self._context.send_deadline / 2)
-        if settled and not self._recorder.given_up.is_set():
+        if seat.settled(self._context.send_deadline / 2) and not self._recorder.given_up.is_set():
             return
         self._over.set()
         raise NotHandedOver
@@ -201,9 +220,12 @@ class Senders:
         try:
             self._record(ready, never_sent(error, self._context))
         except Exception as fault:  # no memory even for that
-            self._recorder.unrecorded(ready.message_id)
-            with suppress(Exception):
-                log.exception("outcome_not_recorded", message=ready.message_id, error=str(fault))
+            self._unrecorded(ready, fault)
+
+    def _unrecorded(self, ready: Ready, fault: Exception) -> None:
+        self._recorder.unrecorded(ready.message_id)
+        with suppress(Exception):
+            log.exception("outcome_not_recorded", message=ready.message_id, error=str(fault))
 
     def _record(self, ready: Ready, tried: Tried) -> Settled:
         outcome = outcome_of(ready.written.checked, ready.claim.token, tried, self._context)

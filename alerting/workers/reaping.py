@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 
 from alerting.cycle.queue import Reaped, reap, reap_worker
+from alerting.workers.journals import recovery_step
 from resilience.incidents import incident_report
 from resilience.ledger.book import STATEMENT_TIMEOUT
 
@@ -21,15 +22,17 @@ def reap_step(*, now: datetime) -> int:
 
 
 def claims_take_back(*, worker: str, cause: str, now: datetime) -> None:
-    """A worker is known to be dead: its messages need not wait for their leases. Never raises.
+    """A worker is known to be dead: its messages need not wait for their leases. Those that it left word of are sent.
+    Never raises.
 
     Only for who has seen it die: one that is merely not heard of may still send.
     """
     try:
         with connection.cursor() as cursor:
             cursor.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")  # whoever calls guards a deployment
+        recovery_step(now=now)
         _tell(reap_worker(worker=worker, cause=cause, now=now))
-    except DatabaseFault as fault:
+    except (DatabaseFault, OSError) as fault:
         log.warning("claims_not_taken_back", worker=worker, error=str(fault))
     finally:
         connection.close()

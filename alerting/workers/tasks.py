@@ -25,6 +25,7 @@ from alerting.transports import transport_for
 from alerting.transports.kept import KeptTransports
 from alerting.transports.limits import Pacers
 from alerting.workers.housekeeping import housekeeping_steps
+from alerting.workers.journals import journal_here, recovery_step
 from alerting.workers.names import heartbeat_name
 from alerting.workers.stop_flag import stopping
 from alerting.workers.this_worker import step_note, this_run, this_worker_name
@@ -53,6 +54,7 @@ def realtime() -> None:
     """
     began = time.monotonic()
     with _task("realtime"):
+        _recover()
         _match()
         _step("send_cycle", lambda: send_cycle(_context(REALTIME, began=began, intake=partial(_meanwhile, _match))))
 
@@ -62,6 +64,7 @@ def digest() -> None:
     began = time.monotonic()
     meanwhile = _no_oftener(DIGESTS_SECONDS, partial(_meanwhile, _digests))
     with _task("digest"):
+        _recover()
         _digests()
         _step("send_cycle", lambda: send_cycle(_context(DIGEST, began=began, intake=meanwhile)))
 
@@ -91,6 +94,7 @@ def _context(cadence: str, *, began: float, intake: Callable[[], object] = lambd
         cadence=cadence,
         intake=intake,
         transport=_KEPT.transport,
+        journal=journal_here(),
         pacers=_PACERS,
         worker=this_worker_name(),
         budget=settings.CYCLE_SECONDS - 5.0 - (time.monotonic() - began),
@@ -104,6 +108,11 @@ def _beat(deployment: str) -> None:
     if time.monotonic() - _last_beat[0] >= BEAT_SECONDS:
         beat(heartbeat_name(deployment), now=timezone.now(), instance=settings.WORKER_INSTANCE)
         _last_beat[0] = time.monotonic()
+
+
+def _recover() -> None:
+    """Here too: where each deployment has a disk of its own, nobody else can."""
+    _step("recovery", lambda: recovery_step(now=timezone.now()))
 
 
 def _match() -> None:

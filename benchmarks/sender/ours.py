@@ -50,10 +50,11 @@ def send_until_done() -> None:
     from alerting.cycle.context import REALTIME, CycleContext
     from alerting.cycle.run import send_cycle
     from alerting.models import Message, State
+    from alerting.workers.journals import journal_here
 
     until = time.monotonic() + GIVE_UP_SECONDS
     while time.monotonic() < until:
-        send_cycle(CycleContext(cadence=REALTIME))
+        send_cycle(CycleContext(cadence=REALTIME, journal=journal_here()))
         if not Message.objects.filter(state=State.PENDING).exists():
             return
         time.sleep(0.005)

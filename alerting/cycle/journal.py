@@ -1,0 +1,181 @@
+"""The journal: what servers accepted, kept where a process that is killed leaves it, until the database has it.
+
+A file of its worker's, mapped into memory: writing takes a microsecond, asks nothing of the disk, and survives all but
+the machine. A connection has a page of two places. It writes each acceptance over the last but one, whose outcome is in
+the database by then, so that a commit is waited for only if it takes longer than a send. The worker holds a lock on its
+file. A file that nobody holds was left behind: `recovery` reads it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from alerting.cycle.tried import Tried
+from resilience.incidents import incident_report
+
+SUFFIX = ".journal"
+_PLACE_BYTES = 512
+_PLACES = 2
+_CHECKSUM = struct.Struct("<I")
+_FIELDS = struct.Struct(
+    "<q16sddH"
+)  # message, token of its claim, started and ended in Unix seconds, bytes of the answer
+_LONGEST_ANSWER = _PLACE_BYTES - _CHECKSUM.size - _FIELDS.size
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that a server took, the claim that held it, and the try. Of the answer only the beginning is kept."""
+
+    message_id: int
+    token: UUID
+    tried: Tried
+
+
+class Page:
+    """Two places for one connection, used in turns by one thread."""
+
+    def __init__(self, memory: mmap.mmap, at: int) -> None:
+        self._memory = memory
+        self._places = (at, at + _PLACE_BYTES)
+        self._next = 0
+
+    def keep(self, accepted: Accepted) -> None:
+        """Over the last but one. A write that is cut off has a wrong checksum, and counts for nothing."""
+        at = self._places[self._next]
+        self._next = 1 - self._next
+        written = _packed(accepted)
+        self._memory[at : at + len(written)] = written
+
+
+class Journal:
+    """Of one process. `pages` once for each cycle: it must not begin before all of the last one is settled, or left."""
+
+    def __init__(self, folder: Path, name: str, *, pages: int) -> None:
+        """`name`: that of the worker, which no other process has."""
+        self._folder = folder
+        self._name = name
+        self._size = pages * _PLACES * _PLACE_BYTES
+        self._files = 0
+        self._file = -1
+        self._memory: mmap.mmap | None = None
+
+    def pages(self) -> Iterator[Page]:
+        """To be taken by any thread, each by one. None where no file can be made: who sends waits for each commit."""
+        try:
+            memory = self._memory = self._memory or self._opened()
+        except OSError as fault:
+            self.leave()
+            incident_report(
+                kind="no_journal",
+                summary=f"No journal can be kept in {self._folder}: {fault}. Sending goes on, and waits for each commit.",
+                severity="warning",
+                fingerprint="no_journal",
+                error=fault,
+            )
+            return iter(())
+        # a list's: unlike a generator, threads may share it
+        return iter([Page(memory, at) for at in range(0, self._size, _PLACES * _PLACE_BYTES)])
+
+    def leave(self) -> None:
+        """To `recovery`, with all that is in it. The next cycle begins another file."""
+        self._memory = None
+        if self._file >= 0:
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # closing is not enough: the memory holds the file too
+            os.close(self._file)
+            self._file = -1
+
+    def _opened(self) -> mmap.mmap:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        while not self._begun():
+            continue
+        os.posix_fallocate(self._file, 0, self._size)  # a full disk says so now
+        return mmap.mmap(self._file, self._size)
+
+    def _begun(self) -> bool:
+        """A new file, locked. False where `recovery` saw it a moment before, and took it for one that was left."""
+        self.leave()
+        self._files += 1
+        path = self._folder / f"{self._name}.{self._files}{SUFFIX}"
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        return _locked(self._file) and os.fstat(self._file).st_nlink > 0
+
+
+def journals_left(folder: Path) -> Iterable[Path]:
+    """The files that may have been left behind."""
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def worker_of(path: Path) -> str:
+    """Whose it was."""
+    return path.name.removesuffix(SUFFIX).rpartition(".")[0]
+
+
+@contextmanager
+def journal_left(path: Path) -> Iterator[Sequence[Accepted] | None]:
+    """What is in it, while nobody else reads it; it is removed after the block. None: a process that lives holds it."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # another process was faster
+        yield None
+        return
+    try:
+        if not _locked(file):
+            yield None
+            return
+        yield list(_read(os.pread(file, os.fstat(file).st_size, 0)))
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(file)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(written: bytes) -> Iterator[Accepted]:
+    for at in range(0, len(written), _PLACE_BYTES):
+        accepted = _unpacked(written[at : at + _PLACE_BYTES])
+        if accepted is not None:
+            yield accepted
+
+
+def _packed(accepted: Accepted) -> bytes:
+    tried = accepted.tried
+    answer = tried.answer.encode("utf-8", errors="replace")[:_LONGEST_ANSWER]
+    fields = _FIELDS.pack(
+        accepted.message_id,
+        accepted.token.bytes,
+        tried.started_at.timestamp(),
+        tried.ended_at.timestamp(),
+        len(answer),
+    )
+    return _CHECKSUM.pack(zlib.crc32(answer, zlib.crc32(fields))) + fields + answer
+
+
+def _unpacked(written: bytes) -> Accepted | None:
+    """None for a place that was never used, or whose write was cut off."""
+    start = _CHECKSUM.size + _FIELDS.size
+    if len(written) < start or not any(written):
+        return None
+    (checksum,) = _CHECKSUM.unpack_from(written)
+    message_id, token, started, ended, length = _FIELDS.unpack_from(written, _CHECKSUM.size)
+    if zlib.crc32(written[_CHECKSUM.size : start + length]) != checksum:
+        return None
+    answer = written[start : start + length].decode("utf-8", errors="replace")
+    tried = Tried(datetime.fromtimestamp(started, UTC), datetime.fromtimestamp(ended, UTC), answer)
+    return Accepted(message_id, UUID(bytes=token), tried)
