@@ -78,7 +78,7 @@ class Journal:
             self.leave()
             incident_report(
                 kind="no_journal",
-                summary=f"No journal can be kept in {self._folder}: {fault}. Sending goes on, and waits for each commit.",
+                summary=f"No journal can be kept in {self._folder}: {fault}. Sending goes on, slower.",
                 severity="warning",
                 fingerprint="no_journal",
                 error=fault,

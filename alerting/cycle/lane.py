@@ -67,8 +67,8 @@ class Seat:
 class Lane:
     """`put` from one thread; threads start when there is work for them, up to `most`.
 
-    `sit(kind)` makes the seat of a thread; `serve(ready, lane, seat)` does the work and says True; after `leave` it says
-    False, and its thread ends.
+    `sit(kind)` makes the seat of a thread; `serve(ready, lane, seat)` does the work and says True; after `leave` it
+    says False, and its thread ends.
     `failed(ready, error)` hears what `serve` raised, `done()` of each message that is finished here.
     """
 

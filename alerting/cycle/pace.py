@@ -9,7 +9,7 @@ from __future__ import annotations
 from alerting.transports.contract import Clock
 
 SECONDS_IN_HAND = 1.0
-FIRST, FEWEST = 200, 20
+FIRST, FEWEST = 100, 20
 
 
 class Pace:

@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 _NOT_KEPT = (DatabaseFault, ValueError, MemoryError)
 # Alerts whose words are made at once: 1 to 5 KB each.
 MOST_TOLD_TOGETHER = 1000
+# Messages that are handed over at once: the connections need not wait for all of a claim.
+MOST_TOGETHER = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +220,12 @@ class Preparation:
 
 
 def _together(found: Loaded) -> Iterator[list[Message]]:
-    """Its messages of usual size, as many at once as tell of `MOST_TOLD_TOGETHER` alerts."""
+    """Its messages of usual size, as many at once as `MOST_TOGETHER` and `MOST_TOLD_TOGETHER` allow."""
     part: list[Message] = []
     alerts = 0
     while found.messages:
         tells = len(found.notifications.get(found.messages[0].pk, ()))
-        if part and alerts + tells > MOST_TOLD_TOGETHER:
+        if len(part) == MOST_TOGETHER or (part and alerts + tells > MOST_TOLD_TOGETHER):
             yield part
             part, alerts = [], 0
         part.append(found.messages.popleft())

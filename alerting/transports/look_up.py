@@ -6,6 +6,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 
 Resolve = Callable[[str, int], Sequence[str]]  # host and port to addresses; raises OSError
 
@@ -19,8 +20,10 @@ def dns_answers(host: str, port: int) -> list[str]:
 def answers_within(resolve: Resolve, host: str, port: int, *, seconds: float) -> Sequence[str]:
     """`resolve`, for no longer than that: the system's resolver knows no deadline. Raises `OSError`.
 
-    A look-up that takes longer is left to end by itself, on its own thread.
+    A look-up that takes longer is left to end by itself, on its own thread. An address needs none.
     """
+    if _is_address(host):
+        return [host]
     said: queue.SimpleQueue[Sequence[str] | Exception] = queue.SimpleQueue()
 
     def look_up() -> None:
@@ -37,3 +40,11 @@ def answers_within(resolve: Resolve, host: str, port: int, *, seconds: float) ->
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

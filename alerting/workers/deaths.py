@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_q.conf import Conf
 
 from alerting.workers.in_hand import messages_in_hand
-from alerting.workers.reaping import claims_take_back
+from alerting.workers.reaping import accepted_known, claims_take_back
 from resilience.incidents import incident_report
 from resilience.ledger.book import FAULTS, Run, Unfinished, death_record
 from resilience.ledger.causes import signal_name
@@ -35,10 +35,11 @@ def death_tell(run: Run, dead: Dead) -> None:
     """One incident for each deployment, role and cause; repeats are counted on it. Never raises."""
     unfinished = _record(run, dead)
     name = run.process_name(dead.pid)
+    known = accepted_known(now=timezone.now())  # first: what was accepted is in hand no more
     messages = messages_in_hand([name]) if unfinished or dead.step else []
     words = in_hand_words(unfinished, messages)
     how = f" ({said})" if (said := signal_name(dead.exit_code)) and dead.cause is Cause.SIGNAL else ""
-    if messages:
+    if messages and known:
         cause = f"its worker was {dead.cause.label}{how}"
         claims_take_back(worker=name, cause=cause, now=timezone.now())
     at_step = f" Its step: {dead.step}." if dead.step else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import structlog
@@ -21,19 +23,37 @@ def reap_step(*, now: datetime) -> int:
     return _tell(reap(now=now))
 
 
+def accepted_known(*, now: datetime) -> bool:
+    """Read what dead workers left word of. False where that failed: their claims must wait for their leases then, for
+    what was accepted would be sent again. Never raises."""
+    try:
+        with _within_seconds():
+            recovery_step(now=now)
+    except (DatabaseFault, OSError) as fault:
+        log.warning("journals_not_read", error=str(fault))
+        return False
+    return True
+
+
 def claims_take_back(*, worker: str, cause: str, now: datetime) -> None:
-    """A worker is known to be dead: its messages need not wait for their leases. Those that it left word of are sent.
-    Never raises.
+    """A worker is known to be dead: its messages need not wait for their leases. Never raises.
 
     Only for who has seen it die: one that is merely not heard of may still send.
     """
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")  # whoever calls guards a deployment
-        recovery_step(now=now)
-        _tell(reap_worker(worker=worker, cause=cause, now=now))
-    except (DatabaseFault, OSError) as fault:
+        with _within_seconds():
+            _tell(reap_worker(worker=worker, cause=cause, now=now))
+    except DatabaseFault as fault:
         log.warning("claims_not_taken_back", worker=worker, error=str(fault))
+
+
+@contextmanager
+def _within_seconds() -> Iterator[None]:
+    """Whoever sees a death guards a deployment: no statement holds it up for long."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
+        yield
     finally:
         connection.close()
 

@@ -6,6 +6,7 @@ The place has no lock and outlives the worker: after a death the sentinel reads 
 from __future__ import annotations
 
 import os
+import sys
 from ctypes import Array, c_char
 from multiprocessing.sharedctypes import RawArray
 
@@ -13,6 +14,8 @@ from alerting.cycle.context import worker_name
 from resilience.ledger.book import Run
 
 _LENGTH = 64
+# Python asks a thread to make way after 5 ms: as long an answer waited for the preparing of what comes next.
+_TURN_SECONDS = 0.001
 
 _run: list[Run] = []
 _step: list[Array[c_char]] = []
@@ -26,6 +29,12 @@ def step_place() -> Array[c_char]:
 def become(run: Run, step: Array[c_char]) -> None:
     """The first thing in a worker."""
     _run[:], _step[:] = [run], [step]
+    short_turns()
+
+
+def short_turns() -> None:
+    """For a process whose threads wait for servers while one prepares what comes next."""
+    sys.setswitchinterval(_TURN_SECONDS)
 
 
 def this_run() -> Run | None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from django.db import DataError, OperationalError, connection
 
 from accounts.models import Channel
 from alerting.cycle import recorder, senders
+from alerting.cycle.journal import Journal
 from alerting.cycle.outcomes import Outcome, Recorded
+from alerting.cycle.recovery import acceptances_recover
 from alerting.cycle.telling import Telling
 from alerting.messages import message_new
 from alerting.models import Attempt, ErrorKind, Message, MessageKind, SendCycleRun, State
@@ -65,10 +68,17 @@ def test_a_server_that_hangs_for_one_message_holds_up_no_other(post: Post, smtp_
     assert (counts.sent, counts.retried) == (11, 1)
 
 
-def test_a_connection_sends_no_further_than_one_message_ahead_of_the_record(
-    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("pages", "least", "most"), [(0, 2, 4), (1, 2, 5), (4, 5, 8)])
+def test_a_connection_sends_one_message_ahead_of_the_record_and_with_a_page_of_the_journal_two(
+    pages: int,
+    least: int,
+    most: int,
+    post: Post,
+    smtp_server: SmtpServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    """A crash now would repeat what was accepted and not recorded: at most one message for each connection."""
+    """A crash now would repeat what was accepted and is neither in the record nor in the journal."""
     queue_messages(post.world, 30)
     most_ahead = 0
     real: Record = recorder.outcomes_record
@@ -80,10 +90,11 @@ def test_a_connection_sends_no_further_than_one_message_ahead_of_the_record(
         return real(outcomes, worker=worker)
 
     monkeypatch.setattr(recorder, "outcomes_record", slow)
-    counts = post.cycle(limits=lambda kind: Limits(4))
+    journal = Journal(tmp_path, "host:7:run", pages=pages) if pages else None
+    counts = post.cycle(limits=lambda kind: Limits(4), journal=journal)
 
     assert counts.sent == 30
-    assert 1 < most_ahead <= 4
+    assert least <= most_ahead <= most
 
 
 def test_outcomes_wait_for_a_database_that_comes_back(
@@ -124,6 +135,44 @@ def test_what_cannot_be_recorded_is_told_and_is_not_sent_again_until_its_lease_e
     assert set(smtp_server.message_ids().values()) == {1}
     assert Message.objects.filter(state=State.CLAIMED).count() == 1
     assert incident_kinds() == ["outcome_not_recorded"]
+
+
+def test_what_a_cycle_could_not_record_is_recovered_from_its_journal(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    queue_messages(post.world, 4)
+    journal = Journal(tmp_path, "host:7:run", pages=1)
+
+    def away(outcomes: list[Outcome], *, worker: str) -> Recorded:
+        raise OperationalError("the connection is closed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "outcomes_record", away)
+        post.cycle(budget=5.0, send_deadline=1.0, journal=journal)
+    sent_first = len(smtp_server.mails)
+    recovered = acceptances_recover(tmp_path)
+    counts = post.cycle(journal=journal)
+
+    assert sent_first == recovered == 2
+    assert counts.sent == 2
+    assert set(smtp_server.message_ids().values()) == {1}
+    assert set(Message.objects.values_list("state", "deaths")) == {("sent", 0)}
+
+
+def test_an_accepted_message_whose_outcome_finds_no_memory_is_not_sent_again(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    queue_messages(post.world, 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(senders, "outcome_of", no_memory)
+        post.cycle(journal=Journal(tmp_path, "host:7:run", pages=1))
+    recovered = acceptances_recover(tmp_path)
+    post.cycle()
+
+    assert recovered == 1
+    assert len(smtp_server.mails) == 1
+    assert Message.objects.get().state == State.SENT
 
 
 def no_memory(*args: Any, **named: Any) -> Any:

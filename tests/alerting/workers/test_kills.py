@@ -8,8 +8,10 @@ import subprocess
 import time
 
 import psutil
+import psycopg
 import pytest
 
+from alerting.models import Message
 from resilience import incidents
 from resilience.models import DeploymentRun, Incident, WorkerDeath, WorkInHand
 from tests.alerting.workers.conftest import Workers, wait_until
@@ -219,3 +221,28 @@ def drained(pipe: int) -> bool:
     except BlockingIOError:
         return True
     return True
+
+
+@pytest.mark.parametrize("killed", ["worker", "all"])
+def test_what_was_accepted_before_a_kill_is_not_sent_again(
+    killed: str, workers: Workers, smtp_server: SmtpServer
+) -> None:
+    """The database takes no outcome: each connection has two accepted messages that only the journal knows."""
+    connections, settings = 3, {"MAIL_CONNECTIONS": "3", "LEASE_SECONDS": "8"}
+    make_alerts(20)
+    with psycopg.connect(workers.environment["DATABASE_URL"]) as blocker:
+        blocker.execute("LOCK TABLE alerting_attempt IN SHARE MODE")
+        process = workers.start(**settings)
+        assert smtp_server.wait_for(2 * connections), workers.logs()
+        time.sleep(0.5)  # no connection goes further
+        assert len(smtp_server.mails) == 2 * connections
+
+        for each in [workers.child(process, "worker")] if killed == "worker" else [*workers.children(process)]:
+            each.kill()
+    process.wait(40)
+    workers.start(**settings)
+    workers.start("housekeeping")
+
+    assert wait_until(lambda: not Message.objects.exclude(state="sent").exists(), 60), workers.logs()
+    assert set(smtp_server.message_ids().values()) == {1}
+    assert "acceptances_recovered" in workers.logs()

@@ -1,0 +1,122 @@
+"""What servers accepted and a worker did not live to record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError
+
+from alerting.cycle import recovery
+from alerting.cycle.journal import Accepted, Journal, journals_left
+from alerting.cycle.queue import Claim, claim, reap
+from alerting.cycle.recovery import acceptances_recover
+from alerting.cycle.tried import Tried
+from alerting.models import Attempt, Message, Notification
+from tests.alerting.cycle.conftest import Post
+from tests.alerting.world import NOW
+from tests.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def claimed(post: Post) -> tuple[Message, Claim]:
+    """An alert in the hands of a worker."""
+    message_id = post.alert().message_id
+    taken = claim(
+        lanes=["realtime:email"], limit=10, now=post.now, lease=timedelta(minutes=1), worker="host:7:run"
+    )  # fmt: skip
+    assert taken.message_ids == (message_id,)
+    return Message.objects.get(), taken
+
+
+def leave(folder: Path, *several: Accepted) -> None:
+    """As a worker does that was killed after these were accepted."""
+    journal = Journal(folder, "host:7:run", pages=len(several))
+    for page, accepted in zip(journal.pages(), several, strict=True):
+        page.keep(accepted)
+    journal.leave()
+
+
+def accepted(message: Message, taken: Claim) -> Accepted:
+    return Accepted(message.pk, taken.token, Tried(NOW, NOW + timedelta(milliseconds=20), "250 Ok"))
+
+
+def states() -> set[tuple[str, str]]:
+    """Of all notifications and their messages."""
+    return set(Notification.objects.values_list("state", "message__state"))
+
+
+def test_a_message_that_was_accepted_is_sent_and_is_not_sent_again(
+    post: Post, smtp_server: SmtpServer, tmp_path: Path
+) -> None:
+    message, taken = claimed(post)
+    leave(tmp_path, accepted(message, taken))
+
+    assert acceptances_recover(tmp_path) == 1
+    reap(now=post.now)
+    post.cycle()
+
+    message.refresh_from_db()
+    assert states() == {("sent", "sent")}
+    assert (message.sent_at, message.deaths, message.attempts_made) == (NOW + timedelta(milliseconds=20), 0, 1)
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.answer, attempt.worker) == ("sent", "250 Ok", "host:7:run")
+    assert smtp_server.mails == []
+    assert list(journals_left(tmp_path)) == []
+
+
+def test_what_was_recorded_is_not_recorded_twice(post: Post, smtp_server: SmtpServer, tmp_path: Path) -> None:
+    post.alert()
+    post.cycle()
+    attempt = Attempt.objects.get()
+    leave(tmp_path, Accepted(attempt.message_id, attempt.claim_token, Tried(NOW, NOW, "250 Ok")))
+
+    assert acceptances_recover(tmp_path) == 0
+    assert Attempt.objects.count() == 1
+    assert list(journals_left(tmp_path)) == []
+
+
+def test_of_a_claim_that_others_took_over_only_the_attempt_is_kept(post: Post, tmp_path: Path) -> None:
+    message, taken = claimed(post)
+    leave(tmp_path, replace(accepted(message, taken), token=uuid4()))
+
+    assert acceptances_recover(tmp_path) == 1
+    assert states() == {("pending", "claimed")}
+    assert Attempt.objects.get().outcome == "sent"
+
+
+def test_a_message_that_is_gone_holds_up_no_other(post: Post, tmp_path: Path) -> None:
+    message, taken = claimed(post)
+    gone = replace(accepted(message, taken), message_id=message.pk + 1000)
+    leave(tmp_path, gone, accepted(message, taken))
+
+    assert acceptances_recover(tmp_path) == 1
+    assert states() == {("sent", "sent")}
+
+
+def test_a_journal_stays_while_the_database_is_away(
+    post: Post, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message, taken = claimed(post)
+    leave(tmp_path, accepted(message, taken))
+
+    with monkeypatch.context() as patch:
+
+        def away(*rows: object) -> frozenset[int]:
+            raise OperationalError("the connection is closed")
+
+        patch.setattr(recovery, "rows_write", away)
+        with pytest.raises(OperationalError):
+            acceptances_recover(tmp_path)
+
+    assert states() == {("pending", "claimed")}
+    assert acceptances_recover(tmp_path) == 1
+    assert states() == {("sent", "sent")}
+
+
+def test_there_may_be_no_folder_yet(tmp_path: Path) -> None:
+    assert acceptances_recover(tmp_path / "nothing") == 0
