@@ -171,6 +171,10 @@ class Channel(models.Model):
         return self.verified_at is not None and self.disabled_at is None
 
     def secrets_at(self, now: datetime) -> tuple[str, ...]:
-        """What signs a message now: after a change also the secret before it, for a while."""
-        old_holds = self.old_secret_until is not None and now < self.old_secret_until
-        return tuple(secret for secret in (self.secret, self.old_secret if old_holds else "") if secret)
+        return secrets_at(now, self.secret, self.old_secret, self.old_secret_until)
+
+
+def secrets_at(now: datetime, secret: str, old_secret: str, old_secret_until: datetime | None) -> tuple[str, ...]:
+    """What signs a channel's message now: after a change also the secret before it, for a while."""
+    old_holds = old_secret_until is not None and now < old_secret_until
+    return tuple(one for one in (secret, old_secret if old_holds else "") if one)

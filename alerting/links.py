@@ -13,7 +13,7 @@ from urllib.parse import quote
 from django.conf import settings
 from django.core import signing
 
-from accounts.models import Channel, User
+from accounts.models import Channel
 from alerting.models import Notification, Subscription
 
 # Where the pages are; `{token}` and `{pk}` are filled in.
@@ -79,14 +79,14 @@ def notification_url(notification: Notification) -> str:
 
 
 def unsubscribe_url(
-    subscription: Subscription | Iterable[Subscription], user: User, *, message_id: int | None = None
+    subscription: Subscription | Iterable[Subscription], *, user_id: int, message_id: int | None = None
 ) -> str:
     """A link that ends one subscription, or all that a digest or summary came from, without a sign-in.
 
     `message_id`: the primary key of the message that it stands in.
     """
     several = [subscription] if isinstance(subscription, Subscription) else subscription
-    said = [user.pk, sorted({one.pk for one in several}), message_id]
+    said = [user_id, sorted({one.pk for one in several}), message_id]
     # compressed: the link stands in a header too, whose lines are limited
     return _absolute("unsubscribe", token=signing.dumps(said, salt=UNSUBSCRIBE_SALT, compress=True))
 

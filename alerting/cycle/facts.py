@@ -11,6 +11,7 @@ from alerting import links
 from alerting.cycle.context import CycleContext
 from alerting.cycle.load import Loaded
 from alerting.cycle.recheck import Checked
+from alerting.cycle.rows import UserRow
 from alerting.models import Notification, Subscription
 from alerting.rendering import facts
 from vessels import models as vessels
@@ -58,25 +59,27 @@ def type_in_words(ship_type: int | None) -> str | None:
     return _TYPES_BY_NUMBER.get(ship_type) or _TYPE_WORDS.get(ship_type // 10)
 
 
-def reader_of(user: User) -> facts.Reader:
+def reader_of(user: User | UserRow) -> facts.Reader:
     return facts.Reader(time_zone=user.time_zone, date_format=DateFormat(user.date_format))
 
 
-def sending_of(checked: Checked, user: User, context: CycleContext, *, now: datetime) -> facts.Sending:
+def sending_of(checked: Checked, user: UserRow, context: CycleContext, *, now: datetime) -> facts.Sending:
     return facts.Sending(
         now=now,
         due_at=checked.message.due_at,
         late_after=context.late_after,
         unsubscribe_link=unsubscribe_link(checked, user),
         site_link=links.home_url(),
-        organisation=user.organisation.name if user.organisation else "",
+        organisation=user.organisation,
     )
 
 
-def unsubscribe_link(checked: Checked, user: User) -> str:
+def unsubscribe_link(checked: Checked, user: UserRow) -> str:
     """For all subscriptions that the message speaks for; "" where it speaks for none."""
     subscriptions: dict[int, Subscription] = {one.subscription_id: one.subscription for one in checked.wanted}
-    return links.unsubscribe_url(subscriptions.values(), user, message_id=checked.message.pk) if subscriptions else ""
+    if not subscriptions:
+        return ""
+    return links.unsubscribe_url(subscriptions.values(), user_id=user.pk, message_id=checked.message.pk)
 
 
 def alert_of(one: Notification, found: Loaded) -> facts.Alert:

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from django.db.models import BooleanField, Func, OuterRef, Prefetch, Q, QuerySet, Subquery
 
-from accounts.models import Channel, Organisation, User
 from alerting.cycle.any_of import any_of
 from alerting.cycle.queue import Claim
+from alerting.cycle.rows import ChannelRow, UserRow, channel_rows, user_rows
 from alerting.models import (
     BARE_KINDS,
     WORDS,
@@ -57,8 +57,8 @@ class Loaded:
 
     messages: deque[Message]
     large: deque[Message]  # the words of each are a query of their own, at the first look at them
-    users: dict[int, User]
-    channels: dict[int, Channel]
+    users: dict[int, UserRow]
+    channels: dict[int, ChannelRow]
     vessels: dict[int, Vessel]  # by MMSI
     notifications: dict[int, list[Notification]]  # by message; of a summary, those that it tells of
     digests: dict[int, DigestWindow] = field(default_factory=dict)  # by message
@@ -82,8 +82,8 @@ def load(claimed: Claim) -> Loaded:
     return Loaded(
         messages=deque(usual),
         large=deque(large),
-        users=_ask("query_failed_user_profiles", user_ids, lambda: _users(user_ids)),
-        channels=_ask("query_failed_user_profiles", channel_ids, lambda: _channels(channel_ids)),
+        users=_ask("query_failed_user_profiles", user_ids, lambda: user_rows(user_ids)),
+        channels=_ask("query_failed_user_profiles", channel_ids, lambda: channel_rows(channel_ids)),
         vessels=_ask("query_failed_vessel_profiles", mmsis, lambda: _vessels(mmsis)),
         notifications=notifications,
         digests=_ask(pending, keys, lambda: _digests(messages)),
@@ -147,20 +147,6 @@ def _digests(messages: Iterable[Message]) -> dict[int, DigestWindow]:
     before = Digest.objects.filter(**same, due_at__lt=OuterRef("due_at")).order_by("-due_at").values("due_at")[:1]
     rows = Digest.objects.filter(any_of("message", digests)).annotate(since=Subquery(before))
     return {row.message_id: DigestWindow(row.cadence, row.since) for row in rows}
-
-
-def _channels(keys: Iterable[int]) -> dict[int, Channel]:
-    return {channel.pk: channel for channel in Channel.objects.filter(any_of("pk", keys)).defer("created_at")}
-
-
-def _users(keys: Iterable[int]) -> dict[int, User]:
-    unread = ("password", "last_login", "invited_at", "created_at")
-    users = {user.pk: user for user in User.objects.filter(any_of("pk", keys)).defer(*unread)}
-    # each once: joined, an organisation would be made again for each of its users
-    organisations = Organisation.objects.in_bulk({user.organisation_id for user in users.values()} - {None})
-    for user in users.values():
-        user.organisation = organisations.get(user.organisation_id)
-    return users
 
 
 def _vessels(mmsis: Iterable[int]) -> dict[int, Vessel]:

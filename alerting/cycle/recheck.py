@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from accounts.models import Channel, User
 from alerting.cycle.load import Loaded
+from alerting.cycle.rows import ChannelRow, UserRow
 from alerting.models import BARE_KINDS, Message, MessageKind, Notification, State
 
 
@@ -15,8 +15,8 @@ class Checked:
     """What may happen to a message. Without an `end` it is sent with the notifications in `wanted`."""
 
     message: Message
-    user: User | None = None
-    channel: Channel | None = None
+    user: UserRow | None = None
+    channel: ChannelRow | None = None
     wanted: tuple[Notification, ...] = ()
     dropped: tuple[tuple[Notification, str], ...] = field(default=())  # cancelled by themselves, each with its reason
     end: State | None = None  # cancelled or stale
@@ -46,7 +46,7 @@ def stale_reason(message: Message) -> str:
     return f"It could not be sent in time: it was due {message.due_at:%Y-%m-%d %H:%M} UTC.{because}"
 
 
-def _recheck_notifications(message: Message, user: User, channel: Channel, found: Loaded) -> Checked:
+def _recheck_notifications(message: Message, user: UserRow, channel: ChannelRow, found: Loaded) -> Checked:
     present = found.notifications.get(message.pk, [])
     reasons = [(one, _notification_reason(one, channel, found)) for one in present]
     if message.kind == MessageKind.SUMMARY:  # it tells of what was not sent: each of them is history
@@ -62,13 +62,13 @@ def _recheck_notifications(message: Message, user: User, channel: Channel, found
     return Checked(message, user, channel, wanted, dropped)
 
 
-def _channel_reason(channel: Channel) -> str:
-    if channel.disabled_at is not None:
+def _channel_reason(channel: ChannelRow) -> str:
+    if channel.is_disabled:
         return f"The channel is disabled: {channel.disabled_reason}"
-    return "" if channel.verified_at is not None else "The channel is not verified."
+    return "" if channel.is_verified else "The channel is not verified."
 
 
-def _notification_reason(one: Notification, channel: Channel, found: Loaded) -> str:
+def _notification_reason(one: Notification, channel: ChannelRow, found: Loaded) -> str:
     subscription = one.subscription
     if subscription.deleted_at is not None or not subscription.active:
         return "The subscription was ended."

@@ -51,9 +51,9 @@ def send_until_done() -> None:
     from alerting.cycle.run import send_cycle
     from alerting.models import Message, State
     from alerting.workers.journals import journal_here
-    from alerting.workers.this_worker import short_turns
+    from alerting.workers.this_worker import no_long_waits
 
-    short_turns()
+    no_long_waits()
 
     until = time.monotonic() + GIVE_UP_SECONDS
     while time.monotonic() < until:

@@ -77,8 +77,9 @@ def outcome(channel: Channel, *, refused: bool, minute: int = 0, fenced: bool = 
     message.save()
     at = NOW + minute * MINUTE
     fault = TransportError(SAID, kind=ErrorKind.PERMANENT) if refused else None
-    checked = Checked(message=message, channel=channel, user=channel.user)
-    return Outcome(checked, token, Tried(at, at, fault=fault), Next(State.FAILED if refused else State.SENT))
+    return Outcome(
+        Checked(message=message), token, Tried(at, at, fault=fault), Next(State.FAILED if refused else State.SENT)
+    )
 
 
 def test_a_hard_bounce_disables_at_once_and_says_why(channel: Channel) -> None:

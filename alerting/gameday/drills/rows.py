@@ -27,7 +27,7 @@ def profile_query(stage: Stage) -> None:
     stage.alerts(3, stage.readers(5))
     stage.strike()
 
-    with _column_gone("accounts_user", "name"):
+    with _column_gone("accounts_user", "time_zone"):
         stage.cycle()
         stage.nothing_burnt()
         stage.slack_hears("query_failed_user_profiles")

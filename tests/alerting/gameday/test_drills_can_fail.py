@@ -32,13 +32,13 @@ SABOTAGES = {
         "profile-query-fails",
         """
         import alerting.cycle.load as load
-        real = load._users
+        real = load.user_rows
         def users(keys):
             try:
                 return real(keys)
             except Exception:
                 return {}
-        load._users = users
+        load.user_rows = users
         """,
         "all messages wait, and no attempt is burnt",
     ),
@@ -115,11 +115,11 @@ SABOTAGES = {
         "deleted-user",
         """
         import alerting.cycle.load as load
-        real = load._users
+        real = load.user_rows
         def users(keys):
             found = real(keys)
             return {key: found[key] for key in keys}
-        load._users = users
+        load.user_rows = users
         """,
         "end as sent",
     ),
@@ -127,14 +127,14 @@ SABOTAGES = {
         "deleted-user",
         """
         import alerting.cycle.load as load
-        real, gone = load._users, set()
+        real, gone = load.user_rows, set()
         def users(keys):
             found = real(keys)
             if missing := set(keys) - found.keys() - gone:
                 gone.update(missing)  # the next cycle knows
                 raise KeyError(missing)
             return found
-        load._users = users
+        load.user_rows = users
         """,
         "end as sent",
     ),
