@@ -53,12 +53,15 @@ class Seat:
     unsettled: deque[Settled] = field(default_factory=deque)
     mentioned: bool = False
 
-    def settled(self, seconds: float) -> bool:
+    def settled(self, seconds: float, *, hurry: Callable[[], None]) -> bool:
         """Whether the next message may be accepted: what the last one came to is in the database, or in the journal
-        and what the one before it came to in the database. Waits for it at most so long."""
+        and what the one before it came to in the database. Says `hurry` and waits for it, at most so long."""
         kept = 0 if self.page is None else 1
         while len(self.unsettled) > kept:
-            if not self.unsettled[0].wait(seconds):
+            first = self.unsettled[0]
+            if not first.is_set():
+                hurry()
+            if not first.wait(seconds):
                 return False
             self.unsettled.popleft()
         return True

@@ -74,6 +74,9 @@ class Settled:
         self._lock = threading.Lock()
         self._lock.acquire()
 
+    def is_set(self) -> bool:
+        return self._set
+
     def set(self) -> None:
         if not self._set:
             self._set = True

@@ -1,8 +1,8 @@
 """The recorder: the one thread of a cycle that writes what came of the sends.
 
 Outcomes that arrive while a commit is under way go into the next one together, so a commit costs the disk once for
-all connections. Where a journal keeps them meanwhile, a few milliseconds are given to the others to come too. While the
-database is away the recorder holds the outcomes and tries again; the senders wait meanwhile.
+all connections. Where a journal keeps them meanwhile, a few milliseconds are given to the others to come too, unless
+somebody waits. While the database is away the recorder holds the outcomes and tries again; the senders wait meanwhile.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Recorder:
         self._in_hand = in_hand
         self._until = until
         self._gather = 0.0 if context.journal is None else GATHER_SECONDS
+        self._hurry = threading.Event()
         self._waiting: queue.SimpleQueue[Outcome | Note | threading.Event | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -82,11 +83,16 @@ class Recorder:
         """Something else to write; it is called on the recorder's thread, before the outcomes that come with it."""
         self._put(note)
 
+    def hurry(self) -> None:
+        """Somebody waits for what was put: no more is to be gathered."""
+        self._hurry.set()
+
     def settle(self) -> None:
         """Wait until all that was put so far is settled."""
         if self._thread is not None:
             mark = threading.Event()
             self._waiting.put(mark)
+            self.hurry()
             mark.wait()
 
     def unrecorded(self, message: int) -> None:
@@ -99,6 +105,7 @@ class Recorder:
         """Write what still waits. Returns when all of it is settled."""
         if self._thread is not None:
             self._waiting.put(None)
+            self.hurry()
             self._thread.join()
             self._thread = None
 
@@ -149,7 +156,8 @@ class Recorder:
         group = _Group()
         item = self._waiting.get()
         if self._gather and isinstance(item, Outcome):
-            time.sleep(self._gather)
+            self._hurry.wait(self._gather)
+            self._hurry.clear()
         while True:
             group.add(item)
             if group.last or len(group.outcomes) >= MOST_AT_ONCE:

@@ -153,7 +153,8 @@ class Senders:
     def _handover(self, seat: Seat) -> None:
         """Settled is settled long before the deadline, unless the database is away."""
         seat.mentioned = True
-        if seat.settled(self._context.send_deadline / 2) and not self._recorder.given_up.is_set():
+        settled = seat.settled(self._context.send_deadline / 2, hurry=self._recorder.hurry)
+        if settled and not self._recorder.given_up.is_set():
             return
         self._over.set()
         raise NotHandedOver
