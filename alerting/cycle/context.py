@@ -39,6 +39,11 @@ def worker_name() -> str:
     return process_name(host=socket.gethostname(), pid=os.getpid(), start=_START)
 
 
+def cycle_budget() -> float:
+    """Seconds that a cycle has: it ends a little before django-q2 cuts its task off."""
+    return settings.CYCLE_SECONDS - 5.0
+
+
 def _ladder() -> tuple[float, ...]:
     return tuple(settings.RETRY_LADDER_SECONDS)
 
@@ -65,8 +70,7 @@ class CycleContext:
     ladder: tuple[float, ...] = field(default_factory=_ladder)
     stale_after: timedelta = field(default_factory=lambda: settings.STALE_AFTER)
     late_after: timedelta = field(default_factory=lambda: settings.LATE_AFTER)
-    # A cycle lasts no longer, its last message included: django-q2 ends the task at its own time-out.
-    budget: float = field(default_factory=lambda: settings.CYCLE_SECONDS - 5.0)
+    budget: float = field(default_factory=cycle_budget)  # a cycle lasts no longer, its last message included
 
     def lanes(self, kinds: Iterable[str]) -> list[str]:
         """Those of its cadence, for these kinds of channel."""

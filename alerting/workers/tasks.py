@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
 
-from alerting.cycle.context import DIGEST, REALTIME, CycleContext
+from alerting.cycle.context import DIGEST, REALTIME, CycleContext, cycle_budget
 from alerting.cycle.digests import digest_step
 from alerting.cycle.run import send_cycle
 from alerting.matching import BATCH, matching_step
@@ -89,7 +89,7 @@ def _task(name: str) -> Iterator[None]:
 
 
 def _context(cadence: str, *, began: float, intake: Callable[[], object] = lambda: None) -> CycleContext:
-    """The cycle gets what is left of its task's time; django-q2 cuts the task off at the end of it."""
+    """The cycle gets what is left of its task's time."""
     return CycleContext(
         cadence=cadence,
         intake=intake,
@@ -97,7 +97,7 @@ def _context(cadence: str, *, began: float, intake: Callable[[], object] = lambd
         journal=journal_here(),
         pacers=_PACERS,
         worker=this_worker_name(),
-        budget=settings.CYCLE_SECONDS - 5.0 - (time.monotonic() - began),
+        budget=cycle_budget() - (time.monotonic() - began),
         stopping=stopping,
         beat=partial(_beat, cadence),
     )
