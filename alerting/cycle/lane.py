@@ -72,7 +72,7 @@ class Lane:
 
     `sit(kind)` makes the seat of a thread; `serve(ready, lane, seat)` does the work and says True; after `leave` it
     says False, and its thread ends.
-    `failed(ready, error)` hears what `serve` raised, `done()` of each message that is finished here.
+    `failed(ready, error)` hears what `serve` raised, `done(lane)` of each message that is finished here.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Lane:
         sit: Callable[[str], Seat],
         serve: Callable[[Ready, Lane, Seat], bool],
         failed: Callable[[Ready, Exception], None],
-        done: Callable[[], None],
+        done: Callable[[Lane], None],
     ) -> None:
         self.kind = kind
         self.works = False  # a server has answered for a message
@@ -153,26 +153,25 @@ class Lane:
 
     def _serve(self) -> None:
         seat: Seat | None = None
-        while (ready := self._take()) is not None:
+        ready = self._take()
+        while ready is not None:
             try:
                 seat = seat or self._sit(self.kind)
                 if not self._serve_one(ready, self, seat):
                     break
             except Exception as error:  # one message's trouble must not end its thread
                 self._failed(ready, error)
-            self._done()
+            ready = self._take(finished=1)
         if seat is not None:
             seat.transport.close()
 
-    def _take(self) -> Ready | None:
-        with self._changed:
+    def _take(self, *, finished: int = 0) -> Ready | None:
+        with self._changed:  # all threads want it: once for each message
+            self._unfinished -= finished
+            if finished:
+                self._told_done(self)
             self._idle += 1
             while not self._queue and not self._closing:
                 self._changed.wait()
             self._idle -= 1
             return self._queue.popleft() if self._queue else None
-
-    def _done(self) -> None:
-        with self._changed:
-            self._unfinished -= 1
-        self._told_done()

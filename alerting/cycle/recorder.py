@@ -111,6 +111,8 @@ class Recorder:
 
     def begin(self) -> None:
         """Start its thread unless it runs. Raises where there is no room for its stack: while nothing has left yet."""
+        if self._thread is not None:
+            return
         with self._starting:
             if self._thread is None:
                 thread = threading.Thread(target=self._serve, name="recorder", daemon=True)

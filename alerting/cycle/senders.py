@@ -212,8 +212,9 @@ class Senders:
         if ready.probe is not None:
             self._recorder.put_note(partial(probe_give_back, ready.probe))
 
-    def _done(self) -> None:
-        if self._few():
+    def _done(self, lane: Lane) -> None:
+        left = lane.unfinished()
+        if left <= self._wake_at.get(lane.kind, 0) and (left or self._few()):
             self._fewer.set()
 
     def _failed(self, ready: Ready, error: Exception) -> None:

@@ -6,8 +6,8 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Self
 
 
 class Watchdog:
@@ -23,15 +23,17 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="send-watchdog", daemon=True)
         self._thread.start()
 
-    @contextmanager
-    def until(self, deadline: float) -> Iterator[None]:
+    def until(self, deadline: float) -> Self:
         """While inside, the socket is shut when `deadline` (monotonic seconds) comes."""
         self.fired = False
         self._set(deadline)
-        try:
-            yield
-        finally:
-            self._set(None)
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._set(None)
 
     def close(self) -> None:
         with self._changed:

@@ -58,12 +58,12 @@ def _refusal(session: smtplib.SMTP) -> Answer | None:
     """From the answers to commands that were sent in one piece."""
     refused: Answer | None = None
     for stage in (Stage.MAIL, Stage.RCPT, Stage.DATA):
-        answer = Answer(stage, *session.getreply())
-        if answer.code == CLOSING:
-            return refused or answer
-        waits_for_content = stage is Stage.DATA and answer.code == 354
-        if refused is None and not (answer.accepted or waits_for_content):
-            refused = answer
+        code, text = session.getreply()
+        if code == CLOSING:
+            return refused or Answer(stage, code, text)
+        waits_for_content = stage is Stage.DATA and code == 354
+        if refused is None and not (waits_for_content or 200 <= code < 300):
+            refused = Answer(stage, code, text)
         elif refused is not None and waits_for_content:
             # the server takes content for nobody: an empty one, which it has to refuse
             session.send(b".\r\n")

@@ -15,6 +15,7 @@ from email.header import Header
 from email.headerregistry import Address
 from email.utils import format_datetime, formataddr, parseaddr
 from functools import lru_cache
+from typing import NamedTuple
 
 from alerting.models import ErrorKind
 from alerting.transports.contract import Outgoing, TransportError
@@ -30,12 +31,20 @@ _LONGEST_LINE = 998
 _PLAIN_BYTES = b"\t\r\n" + bytes(range(ord(" "), ord("~") + 1))
 
 
+class Sender(NamedTuple):
+    """Whose mails they are. `Address` works its two parts out anew each time."""
+
+    display_name: str
+    addr_spec: str
+
+
 @lru_cache(maxsize=8)
-def sender_address(mail_from: str) -> Address:
-    """`Name <box@host>` as an address. Raises `TransportError` of the configuration kind."""
+def sender_address(mail_from: str) -> Sender:
+    """From `Name <box@host>`. Raises `TransportError` of the configuration kind."""
     try:
         name, spec = parseaddr(mail_from)
-        return Address(display_name=one_line(name), addr_spec=spec)
+        address = Address(display_name=one_line(name), addr_spec=spec)
+        return Sender(address.display_name, address.addr_spec)
     except (ValueError, IndexError) as fault:
         raise TransportError(
             f"MAIL_FROM is not an address: {mail_from!r}", kind=ErrorKind.CONFIGURATION, whole_kind=True
@@ -64,7 +73,7 @@ def one_line(text: str) -> str:
     return _CONTROL.sub(" ", text).strip()
 
 
-def mail_bytes(outgoing: Outgoing, *, sender: Address) -> bytes:
+def mail_bytes(outgoing: Outgoing, *, sender: Sender) -> bytes:
     """The mail as it goes over the wire, lines ended by CR LF; the dots are stuffed by the connection."""
     message_id = one_line(outgoing.message_id).strip("<>")
     text = _part(outgoing.text, "plain")
@@ -80,7 +89,7 @@ def mail_bytes(outgoing: Outgoing, *, sender: Address) -> bytes:
     return _headers(outgoing, message_id, sender) + body
 
 
-def _headers(outgoing: Outgoing, message_id: str, sender: Address) -> bytes:
+def _headers(outgoing: Outgoing, message_id: str, sender: Sender) -> bytes:
     lines = [
         f"From: {_from(sender.display_name, sender.addr_spec)}",
         f"To: {recipient_address(outgoing.address)}",
