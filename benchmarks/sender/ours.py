@@ -50,14 +50,17 @@ def send_until_done() -> None:
     from alerting.cycle.context import REALTIME, CycleContext
     from alerting.cycle.run import send_cycle
     from alerting.models import Message, State
+    from alerting.transports import transport_for
+    from alerting.transports.kept import KeptTransports
     from alerting.workers.journals import journal_here
     from alerting.workers.this_worker import no_long_waits
 
     no_long_waits()
+    kept = KeptTransports(transport_for)
 
     until = time.monotonic() + GIVE_UP_SECONDS
     while time.monotonic() < until:
-        send_cycle(CycleContext(cadence=REALTIME, journal=journal_here()))
+        send_cycle(CycleContext(cadence=REALTIME, journal=journal_here(), transport=kept.transport))
         if not Message.objects.filter(state=State.PENDING).exists():
             return
         time.sleep(0.005)
