@@ -12,8 +12,9 @@ import fcntl
 import mmap
 import os
 import struct
+import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ _CHECKSUM = struct.Struct("<I")
 _FIELDS = struct.Struct(
     "<q16sddH"
 )  # message, token of its claim, started and ended in Unix seconds, bytes of the answer
+LONGEST_TURN_SECONDS = 2.0
 _LONGEST_ANSWER = _PLACE_BYTES - _CHECKSUM.size - _FIELDS.size
 
 
@@ -111,7 +113,7 @@ class Journal:
         return _locked(self._file) and os.fstat(self._file).st_nlink > 0
 
 
-def journals_left(folder: Path) -> Iterable[Path]:
+def journals_left(folder: Path) -> list[Path]:
     """The files that may have been left behind."""
     return sorted(folder.glob(f"*{SUFFIX}"))
 
@@ -145,6 +147,22 @@ def _locked(file: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def readers_turn(folder: Path, *, seconds: float = LONGEST_TURN_SECONDS) -> Iterator[None]:
+    """One reader at a time: a journal that is held then is its worker's, and not another reader's who has yet to
+    record it. Raises `TimeoutError`, and what the disk does."""
+    until = time.monotonic() + seconds
+    file = os.open(folder / "reading.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while not _locked(file):
+            if time.monotonic() > until:
+                raise TimeoutError(f"another process has read the journals in {folder} for {seconds:g} s")
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(file)
 
 
 def _read(written: bytes) -> Iterator[Accepted]:

@@ -12,24 +12,40 @@ import structlog
 from django.db import transaction
 
 from alerting.cycle.counts import RECOVERED
-from alerting.cycle.journal import Accepted, journal_left, journals_left, worker_of
+from alerting.cycle.journal import Accepted, journal_left, journals_left, readers_turn, worker_of
 from alerting.cycle.outcomes import Next, row_of, rows_write
 from alerting.models import Attempt, Message, State
+from resilience.incidents import incident_report
 
 log = structlog.get_logger(__name__)
 
 
 def acceptances_recover(folder: Path) -> int:
     """From all journals there whose process is gone; how many the database did not know. May be called at any time, by
-    any number of processes. Raises what the database and the disk do: the journal stays then."""
-    return sum(_recover(path) for path in journals_left(folder))
+    any number of processes: when it returns nothing is left to read. Raises what the database does, and `TimeoutError`
+    where another process reads for long: the journals stay then."""
+    if not journals_left(folder):
+        return 0
+    with readers_turn(folder):
+        return sum(_recover(path) for path in journals_left(folder))
 
 
 def _recover(path: Path) -> int:
-    with journal_left(path) as left:
-        if not left:
-            return 0
-        recovered = _record(left, worker=worker_of(path))
+    """One that cannot be read, as another user's, keeps none of the others from being read."""
+    try:
+        with journal_left(path) as left:
+            if not left:
+                return 0
+            recovered = _record(left, worker=worker_of(path))
+    except OSError as fault:
+        incident_report(
+            kind="journal_unreadable",
+            summary=f"A journal cannot be read, and what was accepted last may be sent again: {fault}.",
+            fingerprint=f"journal_unreadable:{path.name}",
+            error=fault,
+            details={"journal": str(path)},
+        )
+        return 0
     if recovered:
         RECOVERED.inc(len(recovered))
         log.warning("acceptances_recovered", messages=recovered, worker=worker_of(path))

@@ -11,12 +11,13 @@ import pytest
 from django.db import OperationalError
 
 from alerting.cycle import recovery
-from alerting.cycle.journal import Accepted, Journal, journals_left
+from alerting.cycle.journal import Accepted, Journal, journals_left, readers_turn
 from alerting.cycle.queue import Claim, claim, reap
 from alerting.cycle.recovery import acceptances_recover
 from alerting.cycle.tried import Tried
 from alerting.models import Attempt, Message, Notification
 from tests.alerting.cycle.conftest import Post
+from tests.alerting.cycle.test_run import incident_kinds
 from tests.alerting.world import NOW
 from tests.smtp_server import SmtpServer
 
@@ -116,6 +117,27 @@ def test_a_journal_stays_while_the_database_is_away(
     assert states() == {("pending", "claimed")}
     assert acceptances_recover(tmp_path) == 1
     assert states() == {("sent", "sent")}
+
+
+def test_one_that_cannot_be_read_keeps_none_of_the_others_from_being_read(post: Post, tmp_path: Path) -> None:
+    message, taken = claimed(post)
+    leave(tmp_path, accepted(message, taken))
+    (tmp_path / "a.1.journal").mkdir()  # root may read any file
+
+    assert acceptances_recover(tmp_path) == 1
+    assert states() == {("sent", "sent")}
+    assert incident_kinds() == ["journal_unreadable"]
+
+
+def test_readers_take_turns_and_none_waits_for_ever(post: Post, tmp_path: Path) -> None:
+    """Else one could take a journal for its worker's, and give back messages that another reader has yet to record."""
+    message, taken = claimed(post)
+    leave(tmp_path, accepted(message, taken))
+
+    with readers_turn(tmp_path), pytest.raises(TimeoutError, match="another process has read the journals"):
+        acceptances_recover(tmp_path)
+
+    assert acceptances_recover(tmp_path) == 1
 
 
 def test_there_may_be_no_folder_yet(tmp_path: Path) -> None:
