@@ -8,9 +8,7 @@ from resilience.metrics import counter, histogram
 
 MESSAGES = counter("messages", "Messages that a send cycle ended or put off.", ("cadence", "outcome"))
 POSSIBLE_REPEATS = counter("possible_repeats", "Messages whose arrival is not known; they are sent again.")
-RECOVERED = counter(
-    "acceptances_recovered", "Messages whose sending process died, and left word that they were accepted."
-)
+RECOVERED = counter("acceptances_recovered", "Messages that were recorded as accepted from what a worker left behind.")
 SENDING_SECONDS = histogram("sending_seconds", "Time on the wire of one message.", ("kind",))
 LATENESS_SECONDS = histogram(
     "lateness_seconds",

@@ -15,7 +15,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,13 +25,12 @@ from alerting.cycle.tried import Tried
 from resilience.incidents import incident_report
 
 SUFFIX = ".journal"
+LONGEST_TURN_SECONDS = 2.0
 _PLACE_BYTES = 512
 _PLACES = 2
 _CHECKSUM = struct.Struct("<I")
-_FIELDS = struct.Struct(
-    "<q16sddH"
-)  # message, token of its claim, started and ended in Unix seconds, bytes of the answer
-LONGEST_TURN_SECONDS = 2.0
+# Message, token of its claim, started and ended in Unix seconds, bytes of the answer.
+_FIELDS = struct.Struct("<q16sddH")
 _LONGEST_ANSWER = _PLACE_BYTES - _CHECKSUM.size - _FIELDS.size
 
 
@@ -54,9 +53,9 @@ class Page:
 
     def keep(self, accepted: Accepted) -> None:
         """Over the last but one. A write that is cut off has a wrong checksum, and counts for nothing."""
+        written = _packed(accepted)
         at = self._places[self._next]
         self._next = 1 - self._next
-        written = _packed(accepted)
         self._memory[at : at + len(written)] = written
 
 
@@ -90,12 +89,14 @@ class Journal:
         return iter([Page(memory, at) for at in range(0, self._size, _PLACES * _PLACE_BYTES)])
 
     def leave(self) -> None:
-        """To `recovery`, with all that is in it. The next cycle begins another file."""
-        self._memory = None
-        if self._file >= 0:
-            fcntl.flock(self._file, fcntl.LOCK_UN)  # closing is not enough: the memory holds the file too
-            os.close(self._file)
-            self._file = -1
+        """To `recovery`, with all that is in it. The next cycle begins another file. Never raises."""
+        file, self._file, self._memory = self._file, -1, None
+        if file < 0:
+            return
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: the memory holds the file too
+        with suppress(OSError):
+            os.close(file)
 
     def _opened(self) -> mmap.mmap:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -113,9 +114,13 @@ class Journal:
         return _locked(self._file) and os.fstat(self._file).st_nlink > 0
 
 
-def journals_left(folder: Path) -> list[Path]:
-    """The files that may have been left behind."""
-    return sorted(folder.glob(f"*{SUFFIX}"))
+def journals_in(folder: Path) -> list[Path]:
+    """All of them; some may be held by workers that live. Raises `OSError` where the folder cannot be listed."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in sorted(names) if name.endswith(SUFFIX)]
 
 
 def worker_of(path: Path) -> str:
@@ -124,8 +129,8 @@ def worker_of(path: Path) -> str:
 
 
 @contextmanager
-def journal_left(path: Path) -> Iterator[Sequence[Accepted] | None]:
-    """What is in it, while nobody else reads it; it is removed after the block. None: a process that lives holds it."""
+def journal_taken(path: Path) -> Iterator[Sequence[Accepted] | None]:
+    """What is in it; it is removed after the block. None where its worker holds it still, or another reader took it."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:  # another process was faster
@@ -154,12 +159,12 @@ def readers_turn(folder: Path, *, seconds: float = LONGEST_TURN_SECONDS) -> Iter
     """One reader at a time: a journal that is held then is its worker's, and not another reader's who has yet to
     record it. Raises `TimeoutError`, and what the disk does."""
     until = time.monotonic() + seconds
-    file = os.open(folder / "reading.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         while not _locked(file):
             if time.monotonic() > until:
                 raise TimeoutError(f"another process has read the journals in {folder} for {seconds:g} s")
-            time.sleep(0.01)
+            time.sleep(0.002)
         yield
     finally:
         os.close(file)

@@ -94,7 +94,7 @@ class Settled:
 class Outcome:
     """What one attempt came to, on its way to the database.
 
-    `settled` is set when it is durable, or when it is given up: whoever sent it may then send the next one.
+    `settled` is set when it is durable, or when it is given up.
     """
 
     checked: Checked

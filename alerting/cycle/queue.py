@@ -147,9 +147,11 @@ class Reaped:
     quarantined: tuple[int, ...]
 
 
-def reap(*, now: datetime, limit: int = 500) -> Reaped:
-    """Take back claims whose lease ran out by the database's clock: their worker died, or hangs."""
-    return _take_back(Message.objects.filter(lease_until__lt=Now()), now=now, cause="its lease ran out", limit=limit)
+def reap(*, now: datetime, but: Collection[str] = (), limit: int = 500) -> Reaped:
+    """Take back claims whose lease ran out by the database's clock: their worker died, or hangs. `but`: workers of
+    which it is not known yet what was accepted."""
+    ended = Message.objects.filter(lease_until__lt=Now()).exclude(claimed_by__in=list(but))
+    return _take_back(ended, now=now, cause="its lease ran out", limit=limit)
 
 
 def reap_worker(*, worker: str, cause: str, now: datetime, limit: int = 5000) -> Reaped:

@@ -130,6 +130,9 @@ class Recorder:
                 group = self._next_group()
                 self._work(group)
                 last = group.last
+        except BaseException:
+            self.given_up.set()  # nobody records any more: nothing more is to leave
+            raise
         finally:
             connection.close()
 
@@ -158,7 +161,8 @@ class Recorder:
         group = _Group()
         item = self._waiting.get()
         if self._gather and isinstance(item, Outcome):
-            self._hurry.wait(self._gather)
+            with suppress(MemoryError):  # its wait takes some: an outcome must not be lost for that
+                self._hurry.wait(self._gather)
             self._hurry.clear()
         while True:
             group.add(item)

@@ -1,65 +1,143 @@
-"""Recovery: what servers accepted and a process that died did not record, from the journals that were left behind.
+"""Recovery: what servers accepted and nobody lived to record, from the journals that were left behind.
 
 It goes before the claims of the dead are taken back: what was accepted must not be sent again.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
+from django.db.utils import InterfaceError, OperationalError
 
-from alerting.cycle.counts import RECOVERED
-from alerting.cycle.journal import Accepted, journal_left, journals_left, readers_turn, worker_of
+from alerting.cycle.counts import POSSIBLE_REPEATS, RECOVERED
+from alerting.cycle.journal import (
+    LONGEST_TURN_SECONDS,
+    Accepted,
+    journal_taken,
+    journals_in,
+    readers_turn,
+    worker_of,
+)
 from alerting.cycle.outcomes import Next, row_of, rows_write
 from alerting.models import Attempt, Message, State
 from resilience.incidents import incident_report
 
 log = structlog.get_logger(__name__)
 
-
-def acceptances_recover(folder: Path) -> int:
-    """From all journals there whose process is gone; how many the database did not know. May be called at any time, by
-    any number of processes: when it returns nothing is left to read. Raises what the database does, and `TimeoutError`
-    where another process reads for long: the journals stay then."""
-    if not journals_left(folder):
-        return 0
-    with readers_turn(folder):
-        return sum(_recover(path) for path in journals_left(folder))
+# Somebody may hold a message's row: others must not wait for it.
+_SHORTLY = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '3s'"
+# What cannot be read for so long keeps no claim from being taken back any more.
+PATIENCE_SECONDS = 3600.0
 
 
-def _recover(path: Path) -> int:
-    """One that cannot be read, as another user's, keeps none of the others from being read."""
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """How many acceptances the database did not know, and whose journals are still to be read: their claims wait."""
+
+    recovered: int = 0
+    unread: frozenset[str] = frozenset()
+
+
+def acceptances_recover(folder: Path, *, worker: str = "", turn: float = LONGEST_TURN_SECONDS) -> Recovery:
+    """From all journals there whose process is gone, or from those of one worker that is known to be dead.
+
+    May be called at any time, by any number of processes. Raises what the database does when it is away; what is not
+    recorded stays.
+    """
+    paths = [path for path in journals_in(folder) if worker in ("", worker_of(path))]
+    if not paths:
+        return Recovery()
+    recovered, unread = 0, set[str]()
     try:
-        with journal_left(path) as left:
-            if not left:
-                return 0
-            recovered = _record(left, worker=worker_of(path))
-    except OSError as fault:
+        with readers_turn(folder, seconds=turn):
+            for path in paths:
+                found = _recover(path)
+                recovered += len(found or ())
+                if (found is None and _is_young(path)) or (worker and path.exists()):  # the dead may be dying still
+                    unread.add(worker_of(path))
+    except TimeoutError as fault:
+        log.warning("journals_not_read", folder=str(folder), error=str(fault))
+        unread.update(map(worker_of, paths))
+    return Recovery(recovered, frozenset(unread))
+
+
+def _recover(path: Path) -> list[int] | None:
+    """The messages that are sent by it. None where it cannot be read or recorded, which keeps no other from it."""
+    recovered: list[int] = []
+    try:
+        with journal_taken(path) as left:
+            if left:
+                recovered = _record(left, worker=worker_of(path))
+    except (OSError, OperationalError) as fault:
+        if isinstance(fault, OperationalError) and (connection.connection is None or connection.connection.closed):
+            raise
         incident_report(
-            kind="journal_unreadable",
-            summary=f"A journal cannot be read, and what was accepted last may be sent again: {fault}.",
-            fingerprint=f"journal_unreadable:{path.name}",
+            kind="journal_unread",
+            summary=f"What a worker left word of, as accepted, cannot be read or recorded: {fault}",
+            fingerprint=f"journal_unread:{path.name}",
             error=fault,
             details={"journal": str(path)},
         )
-        return 0
+        return None
     if recovered:
         RECOVERED.inc(len(recovered))
         log.warning("acceptances_recovered", messages=recovered, worker=worker_of(path))
-    return len(recovered)
+    return recovered
+
+
+def _is_young(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime < PATIENCE_SECONDS
+    except OSError:
+        return False
+
+
+def _record(left: Sequence[Accepted], *, worker: str) -> list[int]:
+    """Together; and where the database refuses that, each by itself. Returns those that are sent by it."""
+    try:
+        return _write(left, worker=worker)
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseFault as fault:
+        if len(left) == 1:
+            _tell_refused(left[0], fault)
+            return []
+    return [message for one in left for message in _record([one], worker=worker)]
 
 
 @transaction.atomic
-def _record(left: Sequence[Accepted], *, worker: str) -> list[int]:
-    """Most are known: a place is written over only long after its outcome was recorded."""
+def _write(left: Sequence[Accepted], *, worker: str) -> list[int]:
+    """Most are known: a place is written over only after its outcome was recorded."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SHORTLY)
     keys = {each.message_id for each in left}
-    # locked: the database may still be at work on the last thing that the dead asked of it
-    there = set(Message.objects.select_for_update().filter(pk__in=keys).order_by("pk").values_list("pk", flat=True))
+    # locked: the last statement of the dead may still be at work on them
+    locked = Message.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk")
+    there = set(locked.values_list("pk", flat=True))
     known = set(Attempt.objects.filter(message__in=there).values_list("message_id", "claim_token"))
     new = [one for one in left if one.message_id in there and (one.message_id, one.token) not in known]
-    if new:
-        rows_write([row_of(one.message_id, one.token, one.tried, Next(State.SENT), worker) for one in new])
-    return [one.message_id for one in new]
+    if not new:
+        return []
+    ours = rows_write([row_of(one.message_id, one.token, one.tried, Next(State.SENT), worker) for one in new])
+    for one in new:
+        if one.message_id not in ours:  # taken back already: it is sent again, or was
+            POSSIBLE_REPEATS.inc()
+            log.warning("outcome_fenced", message=one.message_id)
+    return sorted(ours)
+
+
+def _tell_refused(accepted: Accepted, fault: Exception) -> None:
+    incident_report(
+        kind="acceptance_refused",
+        summary=f"Message {accepted.message_id} was accepted, but the database refuses that outcome: {fault}"
+        " It may be sent again.",
+        fingerprint=f"acceptance_refused:{accepted.message_id}",
+        error=fault,
+        details={"message": accepted.message_id, "answer": accepted.tried.answer},
+    )

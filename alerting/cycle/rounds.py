@@ -63,16 +63,21 @@ class Rounds:
                 suspects_wait = self._send_suspects()
                 more = self._send_what_is_due() or suspects_wait
         finally:
-            self._senders.close()
-            self._recorder.close()
+            try:
+                self._senders.close()
+                self._recorder.close()
+            except BaseException:
+                self._leave_journal()
+                raise
             self._counts.add_all(self._recorder.counts)
-            self._leave_journal()
+            if self._recorder.given_up.is_set():
+                self._leave_journal()
             self._give_back(self._in_hand.take_all())
         return "An outcome could not be recorded." if self._recorder.given_up.is_set() else ""
 
     def _leave_journal(self) -> None:
         """What could not be recorded may be in it. It is read before a lease that ran out makes anybody send again."""
-        if self._recorder.given_up.is_set() and self._context.journal is not None:
+        if self._context.journal is not None:
             self._context.journal.leave()
 
     def _send_what_is_due(self) -> bool:

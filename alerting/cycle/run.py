@@ -5,7 +5,7 @@ The order matters:
 2. load all it needs in bulk; a look-up that fails ends the cycle loudly and gives the batch back;
 3. re-check and render each message by itself; keep the words before they leave;
 4. send on threads with one open connection each, which never touch the database; no transaction is open meanwhile;
-5. one recorder commits outcomes in groups; a connection lets its next message go only when its last is settled;
+5. one recorder commits outcomes in groups; a connection goes on when its last would survive this process;
 6. give back what was not started.
 While the senders work on one batch, the next one is prepared: claimed when half of what is in hand has left. `rounds`
 says what is claimed when.

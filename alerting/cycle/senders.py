@@ -139,11 +139,19 @@ class Senders:
     def _accepted(self, ready: Ready, seat: Seat, tried: Tried) -> None:
         """From here on it must not be sent again, whatever becomes of this process or of our memory."""
         try:
-            if seat.page is not None:
-                seat.page.keep(Accepted(ready.message_id, ready.claim.token, tried))
+            self._keep(ready, seat, tried)
             self._answered(ready, seat, tried)
         except Exception as fault:
             self._unrecorded(ready, fault)
+
+    def _keep(self, ready: Ready, seat: Seat, tried: Tried) -> None:
+        """In the journal. Where there is no memory even for that, this seat waits for each commit from now on."""
+        if seat.page is None:
+            return
+        try:
+            seat.page.keep(Accepted(ready.message_id, ready.claim.token, tried))
+        except MemoryError:
+            seat.page = None
 
     def _answered(self, ready: Ready, seat: Seat, tried: Tried) -> None:
         if ready.probe:
@@ -151,7 +159,7 @@ class Senders:
         seat.unsettled.append(self._record(ready, tried))
 
     def _handover(self, seat: Seat) -> None:
-        """Settled is settled long before the deadline, unless the database is away."""
+        """It waits for half of the deadline at most, which is long, unless the database is away."""
         seat.mentioned = True
         settled = seat.settled(self._context.send_deadline / 2, hurry=self._recorder.hurry)
         if settled and not self._recorder.given_up.is_set():

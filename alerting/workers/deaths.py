@@ -35,7 +35,7 @@ def death_tell(run: Run, dead: Dead) -> None:
     """One incident for each deployment, role and cause; repeats are counted on it. Never raises."""
     unfinished = _record(run, dead)
     name = run.process_name(dead.pid)
-    known = accepted_known(now=timezone.now())  # first: what was accepted is in hand no more
+    known = accepted_known(worker=name)  # first: what was accepted is in hand no more
     messages = messages_in_hand([name]) if unfinished or dead.step else []
     words = in_hand_words(unfinished, messages)
     how = f" ({said})" if (said := signal_name(dead.exit_code)) and dead.cause is Cause.SIGNAL else ""

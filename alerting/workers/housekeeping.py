@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from alerting.cycle.stale import stale_step, summary_step
 from alerting.workers.delays import overdue_step, put_off_step
-from alerting.workers.journals import recovery_step
 from alerting.workers.names import SILENT_AFTER
 from alerting.workers.reaping import reap_step
 from alerting.workers.schedules import schedules_step
@@ -30,7 +29,6 @@ _last_clean = [0.0]
 def housekeeping_steps() -> list[tuple[str, Callable[..., object]]]:
     """Named steps, in order."""
     return [
-        ("recovery", recovery_step),  # before the leases of the dead are looked at
         ("reaping", reap_step),
         ("stale", stale_step),
         ("summaries", summary_step),

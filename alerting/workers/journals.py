@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -12,9 +11,11 @@ from django.db import connection
 
 from accounts.models import ChannelKind
 from alerting.cycle.journal import Journal
-from alerting.cycle.recovery import acceptances_recover
+from alerting.cycle.recovery import Recovery, acceptances_recover
 from alerting.transports.limits import limits_for
 from alerting.workers.this_worker import this_worker_name
+
+SHORT_TURN_SECONDS = 0.5
 
 
 def journals_folder() -> Path:
@@ -29,6 +30,11 @@ def journal_here() -> Journal:
     return Journal(journals_folder(), this_worker_name(), pages=connections)
 
 
-def recovery_step(*, now: datetime) -> int:
+def recovery_step() -> Recovery:
     """What was accepted and not recorded when a worker died. Raises what the database and the disk do."""
     return acceptances_recover(journals_folder())
+
+
+def recovery_of(worker: str) -> Recovery:
+    """The same of one worker that is seen to die, by who guards others meanwhile and has little time."""
+    return acceptances_recover(journals_folder(), worker=worker, turn=SHORT_TURN_SECONDS)

@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 
 from alerting.cycle.queue import Reaped, reap, reap_worker
-from alerting.workers.journals import recovery_step
+from alerting.workers.journals import recovery_of, recovery_step
 from resilience.incidents import incident_report
 from resilience.ledger.book import STATEMENT_TIMEOUT
 
@@ -19,20 +19,20 @@ log = structlog.get_logger(__name__)
 
 
 def reap_step(*, now: datetime) -> int:
-    """Leases that ran out: back in the queue, or quarantined with an incident."""
-    return _tell(reap(now=now))
+    """Leases that ran out: back in the queue, or quarantined with an incident. What dead workers left word of is read
+    first; while that cannot be, their claims wait."""
+    return _tell(reap(now=now, but=recovery_step().unread))
 
 
-def accepted_known(*, now: datetime) -> bool:
-    """Read what dead workers left word of. False where that failed: their claims must wait for their leases then, for
+def accepted_known(*, worker: str) -> bool:
+    """Read what a dead worker left word of. False where that failed: its claims must wait for their leases then, for
     what was accepted would be sent again. Never raises."""
     try:
         with _within_seconds():
-            recovery_step(now=now)
+            return not recovery_of(worker).unread
     except (DatabaseFault, OSError) as fault:
         log.warning("journals_not_read", error=str(fault))
         return False
-    return True
 
 
 def claims_take_back(*, worker: str, cause: str, now: datetime) -> None:

@@ -112,7 +112,7 @@ def _beat(deployment: str) -> None:
 
 def _recover() -> None:
     """Here too: where each deployment has a disk of its own, nobody else can."""
-    _step("recovery", lambda: recovery_step(now=timezone.now()))
+    _step("recovery", recovery_step)
 
 
 def _match() -> None:

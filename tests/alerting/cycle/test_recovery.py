@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
-from django.db import OperationalError
+from django.db import DataError, OperationalError, connection
+from django.utils import timezone
 
 from alerting.cycle import recovery
-from alerting.cycle.journal import Accepted, Journal, journals_left, readers_turn
+from alerting.cycle.journal import Accepted, Journal, journals_in, readers_turn
 from alerting.cycle.queue import Claim, claim, reap
-from alerting.cycle.recovery import acceptances_recover
+from alerting.cycle.recovery import Recovery, acceptances_recover
 from alerting.cycle.tried import Tried
 from alerting.models import Attempt, Message, Notification
 from tests.alerting.cycle.conftest import Post
@@ -57,7 +61,7 @@ def test_a_message_that_was_accepted_is_sent_and_is_not_sent_again(
     message, taken = claimed(post)
     leave(tmp_path, accepted(message, taken))
 
-    assert acceptances_recover(tmp_path) == 1
+    assert acceptances_recover(tmp_path) == Recovery(1)
     reap(now=post.now)
     post.cycle()
 
@@ -67,7 +71,7 @@ def test_a_message_that_was_accepted_is_sent_and_is_not_sent_again(
     attempt = Attempt.objects.get()
     assert (attempt.outcome, attempt.answer, attempt.worker) == ("sent", "250 Ok", "host:7:run")
     assert smtp_server.mails == []
-    assert list(journals_left(tmp_path)) == []
+    assert list(journals_in(tmp_path)) == []
 
 
 def test_what_was_recorded_is_not_recorded_twice(post: Post, smtp_server: SmtpServer, tmp_path: Path) -> None:
@@ -76,18 +80,68 @@ def test_what_was_recorded_is_not_recorded_twice(post: Post, smtp_server: SmtpSe
     attempt = Attempt.objects.get()
     leave(tmp_path, Accepted(attempt.message_id, attempt.claim_token, Tried(NOW, NOW, "250 Ok")))
 
-    assert acceptances_recover(tmp_path) == 0
+    assert acceptances_recover(tmp_path) == Recovery()
     assert Attempt.objects.count() == 1
-    assert list(journals_left(tmp_path)) == []
+    assert list(journals_in(tmp_path)) == []
 
 
 def test_of_a_claim_that_others_took_over_only_the_attempt_is_kept(post: Post, tmp_path: Path) -> None:
     message, taken = claimed(post)
     leave(tmp_path, replace(accepted(message, taken), token=uuid4()))
 
-    assert acceptances_recover(tmp_path) == 1
+    assert acceptances_recover(tmp_path) == Recovery(0)
     assert states() == {("pending", "claimed")}
     assert Attempt.objects.get().outcome == "sent"
+
+
+def test_a_row_that_somebody_holds_holds_up_nobody_and_its_workers_claims_wait(post: Post, tmp_path: Path) -> None:
+    message, taken = claimed(post)
+    leave(tmp_path, accepted(message, taken))
+    began = time.monotonic()
+
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": None}) as holder:
+        holder.execute("SELECT FROM alerting_message FOR UPDATE")
+        found = acceptances_recover(tmp_path)
+
+    assert found == Recovery(0, frozenset({"host:7:run"}))
+    assert time.monotonic() - began < 3
+    assert incident_kinds() == ["journal_unread"]
+    Message.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert reap(now=post.now, but=found.unread).returned == ()
+    assert acceptances_recover(tmp_path) == Recovery(1)
+    assert reap(now=post.now).returned == ()
+    assert states() == {("sent", "sent")}
+
+
+def test_the_journal_of_a_dead_worker_that_is_held_still_is_not_read(post: Post, tmp_path: Path) -> None:
+    message, taken = claimed(post)
+    journal = Journal(tmp_path, "host:7:run", pages=1)
+    next(journal.pages()).keep(accepted(message, taken))
+
+    assert acceptances_recover(tmp_path, worker="host:7:run") == Recovery(0, frozenset({"host:7:run"}))
+    assert acceptances_recover(tmp_path, worker="host:8:run") == Recovery()
+    journal.leave()
+    assert acceptances_recover(tmp_path, worker="host:7:run") == Recovery(1)
+
+
+def test_an_outcome_that_the_database_refuses_costs_no_other(
+    post: Post, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message, taken = claimed(post)
+    real = recovery.rows_write
+    bad = replace(accepted(message, taken), token=uuid4())
+
+    def refusing(rows: list[dict[str, Any]]) -> frozenset[int]:
+        if any(row["token"] == str(bad.token) for row in rows):
+            raise DataError("refused")
+        return real(rows)
+
+    monkeypatch.setattr(recovery, "rows_write", refusing)
+    leave(tmp_path, bad, accepted(message, taken))
+
+    assert acceptances_recover(tmp_path) == Recovery(1)
+    assert states() == {("sent", "sent")}
+    assert incident_kinds() == ["acceptance_refused"]
 
 
 def test_a_message_that_is_gone_holds_up_no_other(post: Post, tmp_path: Path) -> None:
@@ -95,7 +149,7 @@ def test_a_message_that_is_gone_holds_up_no_other(post: Post, tmp_path: Path) ->
     gone = replace(accepted(message, taken), message_id=message.pk + 1000)
     leave(tmp_path, gone, accepted(message, taken))
 
-    assert acceptances_recover(tmp_path) == 1
+    assert acceptances_recover(tmp_path) == Recovery(1)
     assert states() == {("sent", "sent")}
 
 
@@ -108,6 +162,7 @@ def test_a_journal_stays_while_the_database_is_away(
     with monkeypatch.context() as patch:
 
         def away(*rows: object) -> frozenset[int]:
+            connection.close()
             raise OperationalError("the connection is closed")
 
         patch.setattr(recovery, "rows_write", away)
@@ -115,7 +170,7 @@ def test_a_journal_stays_while_the_database_is_away(
             acceptances_recover(tmp_path)
 
     assert states() == {("pending", "claimed")}
-    assert acceptances_recover(tmp_path) == 1
+    assert acceptances_recover(tmp_path) == Recovery(1)
     assert states() == {("sent", "sent")}
 
 
@@ -124,9 +179,9 @@ def test_one_that_cannot_be_read_keeps_none_of_the_others_from_being_read(post: 
     leave(tmp_path, accepted(message, taken))
     (tmp_path / "a.1.journal").mkdir()  # root may read any file
 
-    assert acceptances_recover(tmp_path) == 1
+    assert acceptances_recover(tmp_path) == Recovery(1, frozenset({"a"}))
     assert states() == {("sent", "sent")}
-    assert incident_kinds() == ["journal_unreadable"]
+    assert incident_kinds() == ["journal_unread"]
 
 
 def test_readers_take_turns_and_none_waits_for_ever(post: Post, tmp_path: Path) -> None:
@@ -134,11 +189,12 @@ def test_readers_take_turns_and_none_waits_for_ever(post: Post, tmp_path: Path) 
     message, taken = claimed(post)
     leave(tmp_path, accepted(message, taken))
 
-    with readers_turn(tmp_path), pytest.raises(TimeoutError, match="another process has read the journals"):
-        acceptances_recover(tmp_path)
+    with readers_turn(tmp_path):
+        found = acceptances_recover(tmp_path, turn=0.2)
 
-    assert acceptances_recover(tmp_path) == 1
+    assert found == Recovery(0, frozenset({"host:7:run"}))
+    assert acceptances_recover(tmp_path) == Recovery(1)
 
 
 def test_there_may_be_no_folder_yet(tmp_path: Path) -> None:
-    assert acceptances_recover(tmp_path / "nothing") == 0
+    assert acceptances_recover(tmp_path / "nothing") == Recovery()

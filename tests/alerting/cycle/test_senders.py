@@ -150,7 +150,7 @@ def test_what_a_cycle_could_not_record_is_recovered_from_its_journal(
         patch.setattr(recorder, "outcomes_record", away)
         post.cycle(budget=5.0, send_deadline=1.0, journal=journal)
     sent_first = len(smtp_server.mails)
-    recovered = acceptances_recover(tmp_path)
+    recovered = acceptances_recover(tmp_path).recovered
     counts = post.cycle(journal=journal)
 
     assert sent_first == recovered == 2
@@ -167,7 +167,7 @@ def test_an_accepted_message_whose_outcome_finds_no_memory_is_not_sent_again(
     with monkeypatch.context() as patch:
         patch.setattr(senders, "outcome_of", no_memory)
         post.cycle(journal=Journal(tmp_path, "host:7:run", pages=1))
-    recovered = acceptances_recover(tmp_path)
+    recovered = acceptances_recover(tmp_path).recovered
     post.cycle()
 
     assert recovered == 1

@@ -18,6 +18,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from alerting.workers.journals import journal_here
 from tests.smtp_server import SmtpServer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -111,6 +112,17 @@ def wait_until(true: Callable[[], Any], seconds: float) -> bool:
             return True
         time.sleep(0.05)
     return bool(true())
+
+
+@pytest.fixture(autouse=True)
+def journals(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Of this test alone: what another run left word of is none of its messages."""
+    monkeypatch.setattr(settings, "VAR_DIR", tmp_path / "var")
+    journal_here.cache_clear()
+    yield
+    if journal_here.cache_info().currsize:
+        journal_here().leave()
+    journal_here.cache_clear()
 
 
 @pytest.fixture

@@ -14,12 +14,14 @@ from django.utils import timezone
 from django_q.conf import Conf
 
 from alerting.cycle.context import worker_name
+from alerting.cycle.journal import Journal
 from alerting.cycle.queue import claim
 from alerting.messages import message_new
 from alerting.models import Death, Message, MessageKind, SendCycleRun
 from alerting.workers import tasks, this_worker
 from alerting.workers.deaths import Dead, death_tell
 from alerting.workers.in_hand import messages_in_hand
+from alerting.workers.journals import journals_folder
 from resilience import incidents
 from resilience.ledger.book import Run, run_seen, work_in_hand
 from resilience.ledger.keeper import RunKeeper
@@ -100,6 +102,22 @@ def test_a_death_takes_nothing_from_a_container_with_the_same_host_name_and_pid(
     assert set(Death.objects.values_list("message", "worker")) == {
         (key, here.run.process_name(os.getpid())) for key in lost
     }
+
+
+@pytest.mark.usefixtures("waiting")
+def test_claims_of_a_dead_worker_wait_while_it_is_not_known_what_was_accepted() -> None:
+    here = Container(1)
+    lost = here.claims(2)
+    journal = Journal(journals_folder(), here.run.process_name(os.getpid()), pages=1)
+    journal.pages()  # it is held still
+
+    death_tell(here.run, here.dead())
+    waits = claimed()
+    journal.leave()
+    death_tell(here.run, replace(here.dead(), step="send_cycle"))
+
+    assert waits == lost
+    assert claimed() == set()
 
 
 @pytest.mark.usefixtures("waiting")

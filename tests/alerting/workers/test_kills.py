@@ -237,7 +237,8 @@ def test_what_was_accepted_before_a_kill_is_not_sent_again(
         time.sleep(0.5)  # no connection goes further
         assert len(smtp_server.mails) == 2 * connections
 
-        for each in [workers.child(process, "worker")] if killed == "worker" else [*workers.children(process)]:
+        everyone = [psutil.Process(process.pid), *workers.children(process)]
+        for each in [workers.child(process, "worker")] if killed == "worker" else everyone:
             each.kill()
     process.wait(40)
     workers.start(**settings)
