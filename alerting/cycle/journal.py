@@ -8,6 +8,7 @@ file. A file that nobody holds was left behind: `recovery` reads it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -25,7 +26,8 @@ from alerting.cycle.tried import Tried
 from resilience.incidents import incident_report
 
 SUFFIX = ".journal"
-LONGEST_TURN_SECONDS = 2.0
+LONGEST_TURN_SECONDS = 0.5
+_MOST_TRIES = 10
 _PLACE_BYTES = 512
 _PLACES = 2
 _CHECKSUM = struct.Struct("<I")
@@ -74,9 +76,13 @@ class Journal:
     def pages(self) -> Iterator[Page]:
         """To be taken by any thread, each by one. None where no file can be made: who sends waits for each commit."""
         try:
+            if self._memory is not None and os.fstat(self._file).st_nlink == 0:
+                self.leave()  # somebody has removed it: nobody would find what is written there
             memory = self._memory = self._memory or self._opened()
         except OSError as fault:
             self.leave()
+            with suppress(OSError):
+                self._path().unlink()
             incident_report(
                 kind="no_journal",
                 summary=f"No journal can be kept in {self._folder}: {fault}. Sending goes on, slower.",
@@ -100,8 +106,8 @@ class Journal:
 
     def _opened(self) -> mmap.mmap:
         self._folder.mkdir(parents=True, exist_ok=True)
-        while not self._begun():
-            continue
+        if not any(self._begun() for _ in range(_MOST_TRIES)):
+            raise OSError(errno.EAGAIN, "a new journal is taken away each time")
         os.posix_fallocate(self._file, 0, self._size)  # a full disk says so now
         return mmap.mmap(self._file, self._size)
 
@@ -109,9 +115,11 @@ class Journal:
         """A new file, locked. False where `recovery` saw it a moment before, and took it for one that was left."""
         self.leave()
         self._files += 1
-        path = self._folder / f"{self._name}.{self._files}{SUFFIX}"
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._file = os.open(self._path(), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         return _locked(self._file) and os.fstat(self._file).st_nlink > 0
+
+    def _path(self) -> Path:
+        return self._folder / f"{self._name}.{self._files}{SUFFIX}"
 
 
 def journals_in(folder: Path) -> list[Path]:
@@ -200,5 +208,8 @@ def _unpacked(written: bytes) -> Accepted | None:
     if zlib.crc32(written[_CHECKSUM.size : start + length]) != checksum:
         return None
     answer = written[start : start + length].decode("utf-8", errors="replace")
-    tried = Tried(datetime.fromtimestamp(started, UTC), datetime.fromtimestamp(ended, UTC), answer)
+    try:
+        tried = Tried(datetime.fromtimestamp(started, UTC), datetime.fromtimestamp(ended, UTC), answer)
+    except (ValueError, OverflowError, OSError):  # another version wrote it
+        return None
     return Accepted(message_id, UUID(bytes=token), tried)

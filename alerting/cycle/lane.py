@@ -54,8 +54,8 @@ class Seat:
     mentioned: bool = False
 
     def settled(self, seconds: float, *, hurry: Callable[[], None]) -> bool:
-        """Whether the next message may be accepted: what the last one came to is in the database, or in the journal
-        and what the one before it came to in the database. Says `hurry` and waits for it, at most so long."""
+        """Whether the next message may be accepted: all but the last came to an end that is in the database, and so did
+        the last, or a page has it if it was accepted. Says `hurry` and waits for it, at most so long for each."""
         kept = 0 if self.page is None else 1
         while len(self.unsettled) > kept:
             first = self.unsettled[0]

@@ -93,7 +93,8 @@ class Recorder:
             mark = threading.Event()
             self._waiting.put(mark)
             self.hurry()
-            mark.wait()
+            while not mark.wait(1.0) and self._thread.is_alive():
+                continue
 
     def unrecorded(self, message: int) -> None:
         """What came of this message cannot be kept. It is not given back: its lease runs out, which costs it a death,
@@ -131,7 +132,7 @@ class Recorder:
                 self._work(group)
                 last = group.last
         except BaseException:
-            self.given_up.set()  # nobody records any more: nothing more is to leave
+            self._abandon_rest()  # nobody records any more
             raise
         finally:
             connection.close()
@@ -220,6 +221,16 @@ class Recorder:
                 log.warning(waits, outcomes=len(outcomes), error=str(fault))
                 close_old_connections()
                 time.sleep(_AWAY_SECONDS)
+
+    def _abandon_rest(self) -> None:
+        self.given_up.set()
+        with suppress(queue.Empty):
+            while True:
+                item = self._waiting.get_nowait()
+                if isinstance(item, Outcome):
+                    self._abandon(item)
+                elif isinstance(item, threading.Event):
+                    item.set()
 
     def _abandon(self, outcome: Outcome) -> None:
         self.unrecorded(outcome.message_id)

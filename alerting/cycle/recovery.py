@@ -12,8 +12,8 @@ from pathlib import Path
 
 import structlog
 from django.db import connection, transaction
+from django.db.utils import DataError, IntegrityError
 from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
-from django.db.utils import InterfaceError, OperationalError
 
 from alerting.cycle.counts import POSSIBLE_REPEATS, RECOVERED
 from alerting.cycle.journal import (
@@ -47,8 +47,8 @@ class Recovery:
 def acceptances_recover(folder: Path, *, worker: str = "", turn: float = LONGEST_TURN_SECONDS) -> Recovery:
     """From all journals there whose process is gone, or from those of one worker that is known to be dead.
 
-    May be called at any time, by any number of processes. Raises what the database does when it is away; what is not
-    recorded stays.
+    May be called at any time, by any number of processes. Raises what the database does when it is away, and `OSError`
+    where the folder cannot be used; what is not recorded stays.
     """
     paths = [path for path in journals_in(folder) if worker in ("", worker_of(path))]
     if not paths:
@@ -63,7 +63,7 @@ def acceptances_recover(folder: Path, *, worker: str = "", turn: float = LONGEST
                     unread.add(worker_of(path))
     except TimeoutError as fault:
         log.warning("journals_not_read", folder=str(folder), error=str(fault))
-        unread.update(map(worker_of, paths))
+        unread.update(worker_of(path) for path in paths if _is_young(path))
     return Recovery(recovered, frozenset(unread))
 
 
@@ -74,8 +74,8 @@ def _recover(path: Path) -> list[int] | None:
         with journal_taken(path) as left:
             if left:
                 recovered = _record(left, worker=worker_of(path))
-    except (OSError, OperationalError) as fault:
-        if isinstance(fault, OperationalError) and (connection.connection is None or connection.connection.closed):
+    except (OSError, DatabaseFault) as fault:
+        if isinstance(fault, DatabaseFault) and (connection.connection is None or connection.connection.closed):
             raise
         incident_report(
             kind="journal_unread",
@@ -99,12 +99,10 @@ def _is_young(path: Path) -> bool:
 
 
 def _record(left: Sequence[Accepted], *, worker: str) -> list[int]:
-    """Together; and where the database refuses that, each by itself. Returns those that are sent by it."""
+    """Together; and where a row is at fault, each by itself. Returns those that are sent by it."""
     try:
         return _write(left, worker=worker)
-    except (OperationalError, InterfaceError):
-        raise
-    except DatabaseFault as fault:
+    except (DataError, IntegrityError) as fault:  # any other is the database's own fault: it will take them later
         if len(left) == 1:
             _tell_refused(left[0], fault)
             return []

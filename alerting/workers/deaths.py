@@ -33,9 +33,11 @@ class Dead:
 
 def death_tell(run: Run, dead: Dead) -> None:
     """One incident for each deployment, role and cause; repeats are counted on it. Never raises."""
-    unfinished = _record(run, dead)
+    recorded = _record(run, dead)
+    unfinished = recorded or []
     name = run.process_name(dead.pid)
-    known = accepted_known(worker=name)  # first: what was accepted is in hand no more
+    # first, for what was accepted is in hand no more; a database that is away is not waited for twice
+    known = recorded is not None and accepted_known(worker=name)
     messages = messages_in_hand([name]) if unfinished or dead.step else []
     words = in_hand_words(unfinished, messages)
     how = f" ({said})" if (said := signal_name(dead.exit_code)) and dead.cause is Cause.SIGNAL else ""
@@ -62,14 +64,15 @@ def death_tell(run: Run, dead: Dead) -> None:
     )
 
 
-def _record(run: Run, dead: Dead) -> list[Unfinished]:
+def _record(run: Run, dead: Dead) -> list[Unfinished] | None:
+    """None where the database does not answer."""
     try:
         return death_record(
             run, pid=dead.pid, role=dead.role, cause=dead.cause, exit_code=dead.exit_code, step=dead.step
         )
     except FAULTS as fault:
         log.warning("death_not_recorded", error=str(fault))
-        return []
+        return None
 
 
 def stall_tell(run: Run, why: str) -> None:

@@ -15,8 +15,6 @@ from alerting.cycle.recovery import Recovery, acceptances_recover
 from alerting.transports.limits import limits_for
 from alerting.workers.this_worker import this_worker_name
 
-SHORT_TURN_SECONDS = 0.5
-
 
 def journals_folder() -> Path:
     """One for each database: what was sent for another is none of its messages."""
@@ -36,5 +34,5 @@ def recovery_step() -> Recovery:
 
 
 def recovery_of(worker: str) -> Recovery:
-    """The same of one worker that is seen to die, by who guards others meanwhile and has little time."""
-    return acceptances_recover(journals_folder(), worker=worker, turn=SHORT_TURN_SECONDS)
+    """The same of one worker that is seen to die."""
+    return acceptances_recover(journals_folder(), worker=worker)

@@ -20,8 +20,18 @@ log = structlog.get_logger(__name__)
 
 def reap_step(*, now: datetime) -> int:
     """Leases that ran out: back in the queue, or quarantined with an incident. What dead workers left word of is read
-    first; while that cannot be, their claims wait."""
-    return _tell(reap(now=now, but=recovery_step().unread))
+    first; while a journal cannot be, its worker's claims wait. A folder that cannot be used holds nothing up."""
+    unread: frozenset[str] = frozenset()
+    try:
+        unread = recovery_step().unread
+    except OSError as fault:
+        incident_report(
+            kind="journal_unread",
+            summary=f"What dead workers left word of cannot be read, and may be sent again: {fault}",
+            fingerprint="journal_unread:folder",
+            error=fault,
+        )
+    return _tell(reap(now=now, but=unread))
 
 
 def accepted_known(*, worker: str) -> bool:
@@ -30,8 +40,8 @@ def accepted_known(*, worker: str) -> bool:
     try:
         with _within_seconds():
             return not recovery_of(worker).unread
-    except (DatabaseFault, OSError) as fault:
-        log.warning("journals_not_read", error=str(fault))
+    except Exception as fault:  # it is asked by who guards others
+        log.warning("journals_not_read", worker=worker, error=str(fault))
         return False
 
 

@@ -94,6 +94,16 @@ def test_after_one_is_left_another_is_begun(journal: Journal, tmp_path: Path) ->
     assert left_in(tmp_path / "journals") == [accepted(1)]  # the other is held
 
 
+def test_one_that_somebody_removed_is_begun_anew(journal: Journal, tmp_path: Path) -> None:
+    page_of(journal)
+    journals_in(tmp_path / "journals")[0].unlink()
+
+    page_of(journal).keep(accepted(1))
+    journal.leave()
+
+    assert left_in(tmp_path / "journals") == [accepted(1)]
+
+
 def test_a_page_of_a_journal_that_was_left_harms_nothing(journal: Journal, tmp_path: Path) -> None:
     page = page_of(journal)
     journal.leave()
@@ -167,7 +177,7 @@ def test_where_no_file_can_be_made_there_are_no_pages_and_operations_hear(tmp_pa
 
 @pytest.mark.django_db(transaction=True)
 def test_where_files_cannot_be_locked_there_are_no_pages_and_nothing_is_held_up(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def flock(file: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "no locks available")
@@ -177,3 +187,4 @@ def test_where_files_cannot_be_locked_there_are_no_pages_and_nothing_is_held_up(
     assert list(journal.pages()) == []
     assert list(journal.pages()) == []  # nor in the next cycle
     assert incident_kinds() == ["no_journal"]
+    assert journals_in(tmp_path / "journals") == []

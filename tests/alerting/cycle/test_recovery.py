@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from django.db import DataError, OperationalError, connection
+from django.db import DataError, InternalError, OperationalError, connection
 from django.utils import timezone
 
 from alerting.cycle import recovery
@@ -172,6 +172,23 @@ def test_a_journal_stays_while_the_database_is_away(
     assert states() == {("pending", "claimed")}
     assert acceptances_recover(tmp_path) == Recovery(1)
     assert states() == {("sent", "sent")}
+
+
+def test_a_fault_of_the_database_itself_costs_no_journal(
+    post: Post, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message, taken = claimed(post)
+    leave(tmp_path, accepted(message, taken))
+
+    with monkeypatch.context() as patch:
+
+        def read_only(*rows: object) -> frozenset[int]:
+            raise InternalError("cannot execute INSERT in a read-only transaction")
+
+        patch.setattr(recovery, "rows_write", read_only)
+        assert acceptances_recover(tmp_path) == Recovery(0, frozenset({"host:7:run"}))
+
+    assert acceptances_recover(tmp_path) == Recovery(1)
 
 
 def test_one_that_cannot_be_read_keeps_none_of_the_others_from_being_read(post: Post, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from alerting.models import Attempt, ErrorKind, Message, SendCycleRun, State
 from alerting.transports import TransportError
 from alerting.workers import housekeeping, reaping
 from alerting.workers.delays import overdue_step, put_off_step
+from alerting.workers.journals import journals_folder
 from alerting.workers.reaping import reap_step
 from resilience import incidents
 from resilience.ledger.book import Run, run_seen
@@ -118,6 +119,16 @@ def test_work_of_a_run_that_nobody_knows_is_forgotten_after_a_day(monkeypatch: p
 
     assert WorkInHand.objects.count() == 2
     assert not WorkInHand.objects.filter(run=lost).exists()
+
+
+def test_a_folder_of_journals_that_cannot_be_used_stops_no_reaping(waiting: Message) -> None:
+    Message.objects.update(state=State.CLAIMED, claimed_by="here:1", claim_token=uuid4(), lease_until=NOW)
+    journals_folder().parent.mkdir(parents=True)
+    journals_folder().write_text("in the way")
+
+    assert reap_step(now=NOW) == 1
+    incidents.flush(3.0)
+    assert Incident.objects.get().kind == "journal_unread"
 
 
 def test_taking_claims_back_waits_for_no_lock_for_long(waiting: Message, monkeypatch: pytest.MonkeyPatch) -> None:
