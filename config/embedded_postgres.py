@@ -27,6 +27,7 @@ from pathlib import Path
 
 from config.postgres_account import NoAccount, choose_account
 from config.postgres_server import PostgresServer, ServerFault, answers, url_of
+from resilience.file_locks import lock_taken
 
 LINGER_SECONDS = 2.0  # long enough for the next command of a script
 LOOK_SECONDS = 0.25
@@ -186,7 +187,7 @@ def _stay(server: PostgresServer, folder: Path) -> int:
                 return 1
             restarts.append(time.monotonic())
             server.start()
-        if not _nobody_holds(users):
+        if not lock_taken(users):
             idle_since = None
             continue
         idle_since = idle_since or time.monotonic()
@@ -196,14 +197,6 @@ def _stay(server: PostgresServer, folder: Path) -> int:
     # Where nobody is left the exclusive lock is still ours: a newcomer waits until the server is down.
     server.stop()
     return 0
-
-
-def _nobody_holds(users: int) -> bool:
-    try:
-        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

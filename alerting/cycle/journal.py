@@ -23,6 +23,7 @@ from pathlib import Path
 from uuid import UUID
 
 from alerting.cycle.tried import Tried
+from resilience.file_locks import lock_taken
 from resilience.incidents import incident_report
 
 SUFFIX = ".journal"
@@ -116,7 +117,7 @@ class Journal:
         self.leave()
         self._files += 1
         self._file = os.open(self._path(), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        return _locked(self._file) and os.fstat(self._file).st_nlink > 0
+        return lock_taken(self._file) and os.fstat(self._file).st_nlink > 0
 
     def _path(self) -> Path:
         return self._folder / f"{self._name}.{self._files}{SUFFIX}"
@@ -145,21 +146,13 @@ def journal_taken(path: Path) -> Iterator[Sequence[Accepted] | None]:
         yield None
         return
     try:
-        if not _locked(file):
+        if not lock_taken(file):
             yield None
             return
         yield list(_read(os.pread(file, os.fstat(file).st_size, 0)))
         path.unlink(missing_ok=True)
     finally:
         os.close(file)
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextmanager
@@ -169,7 +162,7 @@ def readers_turn(folder: Path, *, seconds: float = LONGEST_TURN_SECONDS) -> Iter
     until = time.monotonic() + seconds
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        while not _locked(file):
+        while not lock_taken(file):
             if time.monotonic() > until:
                 raise TimeoutError(f"another process has read the journals in {folder} for {seconds:g} s")
             time.sleep(0.002)

@@ -161,14 +161,14 @@ class Lane:
                     break
             except Exception as error:  # one message's trouble must not end its thread
                 self._failed(ready, error)
-            ready = self._take(finished=1)
+            ready = self._take(finished=True)
         if seat is not None:
             seat.transport.close()
 
-    def _take(self, *, finished: int = 0) -> Ready | None:
+    def _take(self, *, finished: bool = False) -> Ready | None:
         with self._changed:  # all threads want it: once for each message
-            self._unfinished -= finished
             if finished:
+                self._unfinished -= 1
                 self._told_done(self)
             self._idle += 1
             while not self._queue and not self._closing:

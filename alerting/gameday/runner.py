@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ from alerting.gameday.drill import Drill
 from alerting.gameday.inside import DATA, PAGES, VERDICT
 from alerting.gameday.processes import bound_to_parent, wait_until
 from alerting.gameday.verdict import Promise, Verdict, verdict_from_json
+from resilience.file_locks import lock_taken
 
 _END_SECONDS = 30.0
 _START_SECONDS = 30.0  # of a drill's process, its database server included
@@ -187,16 +187,8 @@ def _remove_server(folder: Path) -> None:
     lock = folder / "var" / "postgres" / "launcher.lock"
     if lock.exists():
         with lock.open("rb") as file:
-            wait_until(partial(_is_free, file.fileno()), _END_SECONDS)
+            wait_until(partial(lock_taken, file.fileno()), _END_SECONDS)
     data = folder / DATA
     if data.exists() and (place := Path(data.read_text(encoding="utf-8")).parent).name != "postgres":
         shutil.rmtree(place, ignore_errors=True)  # made for root, outside our folder
     shutil.rmtree(folder / "var", ignore_errors=True)
-
-
-def _is_free(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
