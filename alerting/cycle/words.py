@@ -5,20 +5,27 @@ Fenced by the claim's token, as outcomes are. A message's state and its notifica
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 
+from alerting.cycle.prepared import prepared_run
 from alerting.cycle.queue import RELEASED, Claim
 from alerting.cycle.recheck import Checked
 from alerting.cycle.render import Written
 from alerting.models import WORDS, Message, MessageKind, Notification, State
 
 log = structlog.get_logger(__name__)
+
+# %b: binary. In a text array psycopg quotes each string in Python, and as JSON the server reads each twice.
+_WORDS = """
+    UPDATE alerting_message m SET subject = v.subject, text = v.text, html = v.html
+    FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::text[]) AS v(id, subject, text, html)
+    WHERE m.id = v.id AND m.claim_token = %s RETURNING m.id
+"""
 
 
 def words_fix(claimed: Claim, written: Sequence[Written]) -> frozenset[int]:
@@ -38,16 +45,8 @@ def words_fix(claimed: Claim, written: Sequence[Written]) -> frozenset[int]:
 
 
 def _keep(rows: Sequence[Message], claimed: Claim) -> set[int]:
-    words = [{"id": row.pk} | {name: getattr(row, name) for name in WORDS} for row in rows]
-    with connection.cursor() as cursor:
-        # as one JSON text: psycopg quotes an array's strings in Python, which costs as much as rendering them
-        cursor.execute(
-            "UPDATE alerting_message m SET subject = v.subject, text = v.text, html = v.html"
-            " FROM json_to_recordset(%s) AS v(id bigint, subject text, text text, html text)"
-            " WHERE m.id = v.id AND m.claim_token = %s RETURNING m.id",
-            [json.dumps(words), claimed.token],
-        )
-        return {row[0] for row in cursor.fetchall()}
+    columns = [[getattr(row, name) for row in rows] for name in ("pk", *WORDS)]
+    return {row[0] for row in prepared_run(_WORDS, [*columns, claimed.token])}
 
 
 @transaction.atomic

@@ -6,6 +6,7 @@ with it, and a message costs one template rendering; values are escaped by Djang
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -17,6 +18,10 @@ from django.utils.safestring import SafeString
 from alerting.rendering.letters import Letter, Section
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "templates" / "messages"
+
+# MJML writes one line of 11,000 characters. Broken at its blocks, where white space shows nowhere, it fits into a mail
+# as it is (998 to a line: RFC 5322, section 2.1.1). Encoding it would cost half of what rendering does.
+_BLOCK = re.compile(r"(?=<(?:table|tr|td|div|meta|style|body)\b)")
 
 _engine = Engine(dirs=[], loaders=[], autoescape=True)
 
@@ -34,7 +39,7 @@ def write_html(letter: Letter) -> str:
 def _rows(section: Section) -> SafeString:
     # Twenty rows by Django's loop are half of a message's cost: 0.5 ms with it, 0.3 ms with this.
     rows = [f'<tr><th scope="row">{escape(row.label)}</th><td>{escape(row.value)}</td></tr>' for row in section.rows]
-    return SafeString("".join(rows))
+    return SafeString("\n".join(rows))
 
 
 @lru_cache(maxsize=1)
@@ -50,4 +55,4 @@ def compile_layout(source: str) -> Template:
         raise LayoutFault(f"message.mjml: {fault}") from fault
     if made.warnings:
         raise LayoutFault(f"message.mjml: {made.warnings}")
-    return _engine.from_string(made.content)
+    return _engine.from_string(_BLOCK.sub("\n", made.content))

@@ -70,12 +70,19 @@ class EmailTransport:
         """The server's answer to the message. Raises `TransportError`."""
         sender = sender_address(self._to.mail_from)
         envelope = _Envelope(outgoing.return_path or sender.addr_spec, recipient_address(outgoing.address))
-        mail = mail_bytes(outgoing, sender=sender)
+        mail = b""
+
+        def meanwhile() -> None:
+            """While the server thinks about the envelope."""
+            nonlocal mail
+            mail = mail_bytes(outgoing, sender=sender)
+            handover()
+
         if self._watchdog is None:
             self._watchdog = Watchdog(lambda: self._session.on_the_wire if self._session else None)
         with self._watchdog.until(deadline):
             try:
-                session = self._begun(envelope, deadline, handover)
+                session = self._begun(envelope, deadline, meanwhile)
                 return self._hand_over(session, mail)
             except TransportError:
                 self._reset()
@@ -130,8 +137,8 @@ class EmailTransport:
             session.login(self._to.user, self._to.password)
         session.opened()
 
-    def _begun(self, envelope: _Envelope, deadline: float, handover: Callable[[], None]) -> Session:
-        """A session whose server waits for the content, after `handover`.
+    def _begun(self, envelope: _Envelope, deadline: float, meanwhile: Callable[[], None]) -> Session:
+        """A session whose server waits for the content, after `meanwhile`.
 
         A connection that was kept may be gone by now, or have had its number of mails: nothing was handed over, so
         that costs a new connection and no attempt.
@@ -139,7 +146,7 @@ class EmailTransport:
         kept = self._session is not None
         session, refusal = self._connected(deadline), None
         try:
-            refusal = exchange.envelope(session, *envelope, meanwhile=handover)
+            refusal = exchange.envelope(session, *envelope, meanwhile=meanwhile)
         except LOST as fault:
             lost = self._lost(fault, unknown=False)
             if not kept or self._late():
@@ -150,7 +157,7 @@ class EmailTransport:
             if not (kept and refusal.code == CLOSING):
                 raise _refused(refusal.stage, refusal.code, refusal.text)
         self._drop()
-        return self._begun(envelope, deadline, handover)
+        return self._begun(envelope, deadline, meanwhile)
 
     def _hand_over(self, session: Session, mail: bytes) -> str:
         try:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,30 @@ def test_many_mails_share_one_connection_and_arrive_unchanged(server: SmtpServer
     assert mail.parsed["Date"].datetime == NOW
     assert mail.parsed["List-Unsubscribe"] == "<https://watch.example/unsubscribe/x/>"
     assert mail.parsed["From"].addresses[0].display_name == "Watchkeeper"
+
+
+def test_html_of_any_letters_leaves_as_plain_ascii(server: SmtpServer) -> None:
+    said = '<p title="ō">36°30′ S – Ōtara, Владивосток, 🚢 &amp; &lt;b&gt;</p>\n'
+    transport = mailer(server)
+    transport.send(outgoing(html=said), deadline=soon())
+    transport.close()
+
+    part = server.mails[0].parsed.get_body(("html",))
+
+    assert part["Content-Transfer-Encoding"] == "7bit"
+    assert unescape(part.get_content().replace("\r\n", "\n")) == unescape(said)
+
+
+def test_html_with_a_line_too_long_for_a_mail_is_encoded(server: SmtpServer) -> None:
+    said = f"<p>{'Ō' * 200} {'x' * 997}</p>\n"
+    transport = mailer(server)
+    transport.send(outgoing(html=said), deadline=soon())
+    transport.close()
+
+    part = server.mails[0].parsed.get_body(("html",))
+
+    assert part["Content-Transfer-Encoding"] == "quoted-printable"
+    assert unescape(part.get_content().replace("\r\n", "\n")) == said
 
 
 @pytest.mark.parametrize("field", ["subject", "message_id", "unsubscribe_url"])
