@@ -8,16 +8,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from django.db.models import BooleanField, Func, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import OuterRef, Prefetch, Subquery
 
 from alerting.cycle.any_of import any_of
 from alerting.cycle.queue import Claim
-from alerting.cycle.rows import ChannelRow, UserRow, channel_rows, user_rows
+from alerting.cycle.rows import (
+    ChannelRow,
+    MessageRow,
+    UserRow,
+    channel_rows,
+    large_message_rows,
+    message_rows,
+    user_rows,
+)
 from alerting.models import (
     BARE_KINDS,
-    WORDS,
     Digest,
-    Message,
     MessageKind,
     Notification,
     SubscriptionChannel,
@@ -25,10 +31,6 @@ from alerting.models import (
 from vessels.models import Area, Vessel
 
 Found = TypeVar("Found")
-
-# More than all but the longest digests take. The words of a larger message are read when its own step asks for them,
-# so that a row that does not fit into our memory costs no other message anything.
-MOST_BYTES_TOGETHER = 256 * 1024
 
 
 class LookUpFailed(Exception):
@@ -55,8 +57,8 @@ class Loaded:
     Whoever works on a message takes it out, so that its words go with it.
     """
 
-    messages: deque[Message]
-    large: deque[Message]  # the words of each are a query of their own, at the first look at them
+    messages: deque[MessageRow]
+    large: deque[MessageRow]  # the words of each are a query of their own, in its own step
     users: dict[int, UserRow]
     channels: dict[int, ChannelRow]
     vessels: dict[int, Vessel]  # by MMSI
@@ -69,10 +71,11 @@ def load(claimed: Claim) -> Loaded:
     """Everything for the claimed messages. Raises `LookUpFailed`."""
     pending = "failed_query_pending_notifications"
     keys = claimed.message_ids
-    usual = _ask(pending, keys, lambda: tuple(_held(claimed, _WordsFit())))
-    large: tuple[Message, ...] = ()
+    usual = _ask(pending, keys, lambda: message_rows(keys, claimed.token))
+    large: list[MessageRow] = []
     if len(usual) < len(keys):  # nearly never: else this one query is all
-        large = _ask(pending, keys, lambda: tuple(_large(claimed)))
+        rest = set(keys).difference(row.pk for row in usual)
+        large = _ask(pending, rest, lambda: large_message_rows(rest, claimed.token))
     messages = usual + large
     notifications = _ask(pending, keys, lambda: _notifications(messages))
     flat = [one for several in notifications.values() for one in several]
@@ -98,25 +101,7 @@ def _ask(event: str, asked: Iterable[object], query: Callable[[], Found]) -> Fou
         raise LookUpFailed(event, len(list(asked)), fault) from fault
 
 
-class _WordsFit(Func):
-    """Whether the words are of a usual size. Their length stands at their beginning: however large they are, the
-    server reads no more of them. Without `F`, which costs twice as much for each claim."""
-
-    template = f"({' + '.join(f'octet_length({name})' for name in WORDS)} <= {MOST_BYTES_TOGETHER})"
-    output_field = BooleanField()
-
-
-def _held(claimed: Claim, *conditions: Func | Q) -> QuerySet[Message]:
-    held = Message.objects.filter(any_of("pk", claimed.message_ids), *conditions, claim_token=claimed.token)
-    # a time costs as much to read as ten other columns; these nobody reads here
-    return held.defer("next_attempt_at", "lease_until", "created_at", "sent_at").order_by("next_attempt_at", "pk")
-
-
-def _large(claimed: Claim) -> QuerySet[Message]:
-    return _held(claimed, ~Q(_WordsFit())).defer(*WORDS)
-
-
-def _notifications(messages: Sequence[Message]) -> dict[int, list[Notification]]:
+def _notifications(messages: Sequence[MessageRow]) -> dict[int, list[Notification]]:
     told = {m.pk for m in messages if m.kind != MessageKind.SUMMARY and m.kind not in BARE_KINDS}
     summarised = {m.pk for m in messages if m.kind == MessageKind.SUMMARY}
     # each event, area and rule once, however many hear of it: joined, they would be made again for each of them
@@ -139,7 +124,7 @@ def _notifications(messages: Sequence[Message]) -> dict[int, list[Notification]]
     return dict(found)
 
 
-def _digests(messages: Iterable[Message]) -> dict[int, DigestWindow]:
+def _digests(messages: Iterable[MessageRow]) -> dict[int, DigestWindow]:
     digests = {message.pk for message in messages if message.kind == MessageKind.DIGEST}
     if not digests:
         return {}

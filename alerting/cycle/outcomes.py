@@ -20,8 +20,9 @@ from alerting.channels import Refusal, channels_refused
 from alerting.cycle.context import CycleContext
 from alerting.cycle.prepared import prepared_run
 from alerting.cycle.recheck import Checked
+from alerting.cycle.rows import MessageRow
 from alerting.cycle.tried import Tried
-from alerting.models import Attempt, ErrorKind, Message, State
+from alerting.models import Attempt, ErrorKind, State
 from alerting.transports import TransportError
 
 _RECORD = """
@@ -138,7 +139,7 @@ def after_fault(fault: TransportError, *, attempts_made: int, context: CycleCont
     return Next(State.PENDING, now + timedelta(seconds=max(wait, asked)))
 
 
-def uncounted_until(message: Message, *, now: datetime) -> datetime:
+def uncounted_until(message: MessageRow, *, now: datetime) -> datetime:
     """When a message comes again whose fault is ours to mend, and burns no attempt: after half as long as it has
     waited already, so that it neither hammers nor comes late once somebody has mended it."""
     waited = (now - message.due_at) / 2

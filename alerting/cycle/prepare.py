@@ -25,9 +25,9 @@ from alerting.cycle.queue import Claim, put_off
 from alerting.cycle.recheck import Checked, recheck
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.render import Written, write
+from alerting.cycle.rows import MessageRow, large_message_rows
 from alerting.cycle.send import never_sent
 from alerting.cycle.words import end_record, words_fix
-from alerting.models import WORDS, Message
 from resilience.errors import told
 from resilience.incidents import incident_report
 
@@ -121,7 +121,7 @@ class Preparation:
                 details={"messages": len(claimed.message_ids), "error": told(fault.cause)},
             )
             return
-        for message in Message.objects.filter(pk__in=claimed.message_ids, claim_token=claimed.token).defer(*WORDS):
+        for message in large_message_rows(claimed.message_ids, claimed.token):
             self._ours(Checked(message), fault.cause, batch)
 
     def _put_off(self, message: int, claimed: Claim) -> None:
@@ -145,13 +145,13 @@ class Preparation:
             yield work([found.large.popleft()])
         room_give_back()  # once: libpq keeps the room of the largest row, not of each
 
-    def _part(self, messages: Sequence[Message], *, found: Loaded, batch: _Batch) -> list[Written]:
+    def _part(self, messages: Sequence[MessageRow], *, found: Loaded, batch: _Batch) -> list[Written]:
         checked = [each for message in messages if (each := self._check(message, found, batch))]
         _tell_vessels_not_found(checked, found)
         written = [ready for each in checked if (ready := self._write(each, found, batch))]
         return self._fix(written, batch)
 
-    def _check(self, message: Message, found: Loaded, batch: _Batch) -> Checked | None:
+    def _check(self, message: MessageRow, found: Loaded, batch: _Batch) -> Checked | None:
         """The message if it is to be sent; an end that the re-check found is recorded here."""
         try:
             checked = recheck(message, found, now=self._context.clock())
@@ -182,6 +182,8 @@ class Preparation:
 
     def _write(self, checked: Checked, found: Loaded, batch: _Batch) -> Written | None:
         try:
+            if checked.message.large:
+                checked.message.words_read()
             return write(checked, found, self._context)
         except Exception as error:  # a fault of ours costs this message an attempt, and nothing else
             _raise_if_lost(error)
@@ -219,9 +221,9 @@ class Preparation:
         self._recorder.put(outcome_of(checked, token, never_sent(error, self._context), self._context))
 
 
-def _together(found: Loaded) -> Iterator[list[Message]]:
+def _together(found: Loaded) -> Iterator[list[MessageRow]]:
     """Its messages of usual size, as many at once as `MOST_TOGETHER` and `MOST_TOLD_TOGETHER` allow."""
-    part: list[Message] = []
+    part: list[MessageRow] = []
     alerts = 0
     while found.messages:
         tells = len(found.notifications.get(found.messages[0].pk, ()))

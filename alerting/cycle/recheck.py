@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from alerting.cycle.load import Loaded
-from alerting.cycle.rows import ChannelRow, UserRow
-from alerting.models import BARE_KINDS, Message, MessageKind, Notification, State
+from alerting.cycle.rows import ChannelRow, MessageRow, UserRow
+from alerting.models import BARE_KINDS, MessageKind, Notification, State
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
     """What may happen to a message. Without an `end` it is sent with the notifications in `wanted`."""
 
-    message: Message
+    message: MessageRow
     user: UserRow | None = None
     channel: ChannelRow | None = None
     wanted: tuple[Notification, ...] = ()
@@ -24,7 +24,7 @@ class Checked:
     deleted_user: bool = False
 
 
-def recheck(message: Message, found: Loaded, *, now: datetime) -> Checked:
+def recheck(message: MessageRow, found: Loaded, *, now: datetime) -> Checked:
     """Steps: the message's own reasons to end first, then each notification's."""
     user, channel = found.users.get(message.user_id), found.channels.get(message.channel_id)
     if user is None or not user.is_active:
@@ -34,19 +34,19 @@ def recheck(message: Message, found: Loaded, *, now: datetime) -> Checked:
     if reason := _channel_reason(channel):
         return Checked(message, user, channel, end=State.CANCELLED, reason=reason)
     if message.expires_at <= now:
-        return Checked(message, user, channel, end=State.STALE, reason=stale_reason(message))
+        return Checked(message, user, channel, end=State.STALE, reason=stale_reason(message.due_at, message.reason))
     if message.kind in BARE_KINDS:
         return Checked(message, user, channel)
     return _recheck_notifications(message, user, channel, found)
 
 
-def stale_reason(message: Message) -> str:
-    """Why nobody got it in time, as its subscriber reads it."""
-    because = f" The last attempt said: {message.reason}" if message.reason else ""
-    return f"It could not be sent in time: it was due {message.due_at:%Y-%m-%d %H:%M} UTC.{because}"
+def stale_reason(due_at: datetime, said: str) -> str:
+    """Why nobody got it in time, as its subscriber reads it. `said`: what the last attempt came to, or ""."""
+    because = f" The last attempt said: {said}" if said else ""
+    return f"It could not be sent in time: it was due {due_at:%Y-%m-%d %H:%M} UTC.{because}"
 
 
-def _recheck_notifications(message: Message, user: UserRow, channel: ChannelRow, found: Loaded) -> Checked:
+def _recheck_notifications(message: MessageRow, user: UserRow, channel: ChannelRow, found: Loaded) -> Checked:
     present = found.notifications.get(message.pk, [])
     reasons = [(one, _notification_reason(one, channel, found)) for one in present]
     if message.kind == MessageKind.SUMMARY:  # it tells of what was not sent: each of them is history
@@ -56,7 +56,7 @@ def _recheck_notifications(message: Message, user: UserRow, channel: ChannelRow,
     if not wanted:
         reason = dropped[0][1] if dropped else "Nothing is left to tell."
         return Checked(message, user, channel, (), dropped, State.CANCELLED, reason)
-    if message.subject:
+    if message.is_written:
         # its words were fixed by the first attempt: it goes as it is, or not at all
         return Checked(message, user, channel, tuple(present))
     return Checked(message, user, channel, wanted, dropped)

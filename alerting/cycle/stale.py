@@ -45,7 +45,7 @@ def _end_messages(*, now: datetime) -> int:
         .order_by("expires_at")[:BATCH]
     )
     for message in expired:
-        message.reason, message.state = stale_reason(message), State.STALE
+        message.reason, message.state = stale_reason(message.due_at, message.reason), State.STALE
         Notification.objects.filter(message=message, state=State.PENDING).update(
             state=State.STALE, reason=message.reason
         )

@@ -16,6 +16,7 @@ from alerting.cycle.prepared import prepared_run
 from alerting.cycle.queue import RELEASED, Claim
 from alerting.cycle.recheck import Checked
 from alerting.cycle.render import Written
+from alerting.cycle.rows import MessageRow
 from alerting.models import WORDS, Message, MessageKind, Notification, State
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,7 @@ def words_fix(claimed: Claim, written: Sequence[Written]) -> frozenset[int]:
     return frozenset(ours | {one.checked.message.pk for one in written if not one.fresh})
 
 
-def _keep(rows: Sequence[Message], claimed: Claim) -> set[int]:
+def _keep(rows: Sequence[MessageRow], claimed: Claim) -> set[int]:
     columns = [[getattr(row, name) for row in rows] for name in ("pk", *WORDS)]
     return {row[0] for row in prepared_run(_WORDS, [*columns, claimed.token])}
 
@@ -63,12 +64,12 @@ def end_record(checked: Checked, *, token: UUID) -> bool:
     dropped = [one.pk for one, _ in checked.dropped]
     _notifications(message).exclude(pk__in=dropped).update(state=end, reason=checked.reason)
     if end == State.STALE and message.kind == MessageKind.SUMMARY:
-        Notification.objects.filter(summary=message).update(summary=None)  # the next summary tells of them
+        Notification.objects.filter(summary=message.pk).update(summary=None)  # the next summary tells of them
     return True
 
 
-def _notifications(message: Message) -> Any:
-    return Notification.objects.filter(message=message, state=State.PENDING)
+def _notifications(message: MessageRow) -> Any:
+    return Notification.objects.filter(message=message.pk, state=State.PENDING)
 
 
 def _cancel_dropped(checked: Checked) -> None:

@@ -16,6 +16,7 @@ from alerting.bounces.reports import Report
 from alerting.channels import Refusal, channels_refused
 from alerting.cycle.outcomes import Next, Outcome, outcomes_record
 from alerting.cycle.recheck import Checked
+from alerting.cycle.rows import message_rows
 from alerting.cycle.send import Tried
 from alerting.messages import message_new
 from alerting.models import Attempt, ErrorKind, Message, MessageKind, State
@@ -75,11 +76,10 @@ def outcome(channel: Channel, *, refused: bool, minute: int = 0, fenced: bool = 
     message.state, message.lease_until = State.CLAIMED, NOW
     message.claim_token = uuid4() if fenced else token
     message.save()
+    [row] = message_rows([message.pk], message.claim_token)
     at = NOW + minute * MINUTE
     fault = TransportError(SAID, kind=ErrorKind.PERMANENT) if refused else None
-    return Outcome(
-        Checked(message=message), token, Tried(at, at, fault=fault), Next(State.FAILED if refused else State.SENT)
-    )
+    return Outcome(Checked(row), token, Tried(at, at, fault=fault), Next(State.FAILED if refused else State.SENT))
 
 
 def test_a_hard_bounce_disables_at_once_and_says_why(channel: Channel) -> None:

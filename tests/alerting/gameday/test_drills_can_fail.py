@@ -381,10 +381,9 @@ SABOTAGES = {
     "words of any size are read for a whole claim at once": (
         "worker-memory-limit",
         """
-        import alerting.cycle.load as load
         import alerting.cycle.prepare as prepare
-        held = load._held
-        load._held = lambda claimed, *conditions: held(claimed)
+        import alerting.cycle.rows as rows
+        rows._USUAL = rows._USUAL.replace(rows._FIT, "true")
         prepare.lacks_memory = lambda error: False
         """,
         "all others are sent",
