@@ -143,9 +143,7 @@ def binaries() -> Path:
 def launch(folder: Path, answer: int) -> int:
     """The launcher: starts the server, says so, stays as long as there are users. Returns the exit code."""
     lock = _open_lock(folder / "launcher.lock")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not lock_taken(lock):
         _say(answer, BUSY)
         return 0
     try:

@@ -24,10 +24,11 @@ from uuid import UUID
 
 from alerting.cycle.tried import Tried
 from resilience.file_locks import lock_taken
-from resilience.incidents import incident_report
+from resilience.incidents import incident_clear, incident_report
 
 SUFFIX = ".journal"
 LONGEST_TURN_SECONDS = 0.5
+_MISSED = "no_journal"
 _MOST_TRIES = 10
 _PLACE_BYTES = 512
 _PLACES = 2
@@ -73,6 +74,7 @@ class Journal:
         self._files = 0
         self._file = -1
         self._memory: mmap.mmap | None = None
+        self._missed = False
 
     def pages(self) -> Iterator[Page]:
         """To be taken by any thread, each by one. None where no file can be made: who sends waits for each commit."""
@@ -84,14 +86,18 @@ class Journal:
             self.leave()
             with suppress(OSError):
                 self._path().unlink()
+            self._missed = True
             incident_report(
-                kind="no_journal",
+                kind=_MISSED,
                 summary=f"No journal can be kept in {self._folder}: {fault}. Sending goes on, slower.",
                 severity="warning",
-                fingerprint="no_journal",
+                fingerprint=_MISSED,
                 error=fault,
             )
             return iter(())
+        if self._missed:
+            incident_clear(fingerprint=_MISSED, by="send cycle", now=datetime.now(UTC))
+            self._missed = False
         # a list's: unlike a generator, threads may share it
         return iter([Page(memory, at) for at in range(0, self._size, _PLACES * _PLACE_BYTES)])
 

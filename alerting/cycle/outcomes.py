@@ -35,6 +35,7 @@ _RECORD = """
         INSERT INTO alerting_attempt
             (message_id, claim_token, started_at, ended_at, outcome, error_kind, error, answer, traceback, worker)
         SELECT id, token, started_at, ended_at, outcome, error_kind, reason, answer, traceback, worker FROM outcome
+        ON CONFLICT DO NOTHING
     ), ours AS (
         UPDATE alerting_message m SET
             state = o.state, reason = o.reason, error_kind = o.error_kind, attempts_made = m.attempts_made + o.counted,

@@ -171,7 +171,8 @@ class Attempt(models.Model):
         FAILED = "failed"
         UNKNOWN = "unknown", "unknown: the connection was lost after the message was handed over"
 
-    message = models.ForeignKey(Message, on_delete=models.PROTECT, related_name="attempts")
+    # found by the constraint's index
+    message = models.ForeignKey(Message, on_delete=models.PROTECT, related_name="attempts", db_index=False)
     claim_token = models.UUIDField()
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField()
@@ -185,10 +186,12 @@ class Attempt(models.Model):
     class Meta:
         ordering = ["message", "started_at"]
         constraints = [
+            # a claim ends with its attempt: whoever records one for a dead worker may meet that worker's own last words
+            models.UniqueConstraint(fields=["message", "claim_token"], name="one_attempt_for_each_claim"),
             models.CheckConstraint(
                 condition=Q(outcome="sent", error_kind="") | (~Q(outcome="sent") & ~Q(error_kind="")),
                 name="failed_attempt_has_an_error_kind",
-            )
+            ),
         ]
 
     def __str__(self) -> str:

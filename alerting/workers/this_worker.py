@@ -30,10 +30,10 @@ def step_place() -> Array[c_char]:
 def become(run: Run, step: Array[c_char]) -> None:
     """The first thing in a worker."""
     _run[:], _step[:] = [run], [step]
-    no_long_waits()
+    waits_shorten()
 
 
-def no_long_waits() -> None:
+def waits_shorten() -> None:
     """For a process whose threads wait for servers while one prepares what comes next: none of them keeps the others
     from working for long, and nobody looks for garbage in all that was imported, which takes 80 ms each time."""
     sys.setswitchinterval(_TURN_SECONDS)

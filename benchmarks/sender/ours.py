@@ -53,9 +53,9 @@ def send_until_done() -> None:
     from alerting.transports import transport_for
     from alerting.transports.kept import KeptTransports
     from alerting.workers.journals import journal_here
-    from alerting.workers.this_worker import no_long_waits
+    from alerting.workers.this_worker import waits_shorten
 
-    no_long_waits()
+    waits_shorten()
     kept = KeptTransports(transport_for)
 
     until = time.monotonic() + GIVE_UP_SECONDS

@@ -173,7 +173,9 @@ def write_events(cursor: CursorWrapper, events: Sequence[Event], *, now: int) ->
     mmsis = sorted({event.mmsi for event in events})
     cursor.execute("SELECT mmsi, id FROM vessels_vessel WHERE mmsi = ANY(%s)", [mmsis])
     vessels = dict(cursor.fetchall())
-    rows = [_event_row(event, vessels.get(event.mmsi), now) for event in events]
+    # in an order that all writers share: two who tell of the same events must not wait for each other
+    ordered = sorted(events, key=lambda e: (e.occurred_at, e.position_key, e.mmsi, e.area, e.kind))
+    rows = [_event_row(event, vessels.get(event.mmsi), now) for event in ordered]
     told = upsert_rows(cursor, "vessels_event", _EVENT, rows, "ON CONFLICT DO NOTHING RETURNING kind")
     if told:
         cursor.execute("SELECT pg_notify(%s, '')", [EVENTS_WAITING])

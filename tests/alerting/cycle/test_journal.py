@@ -16,8 +16,10 @@ from uuid import uuid4
 
 import pytest
 
+from alerting.cycle import journal as journal_module
 from alerting.cycle.journal import Accepted, Journal, Page, journal_taken, journals_in, worker_of
 from alerting.cycle.tried import Tried
+from resilience.models import Incident
 from tests.alerting.cycle.test_run import incident_kinds
 
 NOW = datetime(2026, 7, 1, 8, 30, 15, 123456, tzinfo=UTC)
@@ -104,6 +106,29 @@ def test_one_that_somebody_removed_is_begun_anew(journal: Journal, tmp_path: Pat
     assert left_in(tmp_path / "journals") == [accepted(1)]
 
 
+def test_one_that_a_reader_took_as_it_was_made_is_made_again(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its making and its lock it looks like one that was left behind."""
+    folder, real, taken = tmp_path / "journals", journal_module.lock_taken, list[Path]()
+
+    def late(file: int) -> bool:
+        if not taken:
+            taken.extend(journals_in(folder))
+            with journal_taken(taken[0]):
+                pass  # as a reader that found nothing in it
+        return real(file)
+
+    monkeypatch.setattr(journal_module, "lock_taken", late)
+    pages = list(journal.pages())
+
+    [held] = journals_in(folder)
+    assert len(pages) == 2
+    assert [held] != taken
+    with journal_taken(held) as left:
+        assert left is None  # its worker's
+
+
 def test_a_page_of_a_journal_that_was_left_harms_nothing(journal: Journal, tmp_path: Path) -> None:
     page = page_of(journal)
     journal.leave()
@@ -173,6 +198,11 @@ def test_where_no_file_can_be_made_there_are_no_pages_and_operations_hear(tmp_pa
 
     assert list(journal.pages()) == []
     assert incident_kinds() == ["no_journal"]
+
+    (tmp_path / "journals").unlink()
+    assert len(list(journal.pages())) == 2
+    assert Incident.objects.get().state == "resolved"
+    journal.leave()
 
 
 @pytest.mark.django_db(transaction=True)

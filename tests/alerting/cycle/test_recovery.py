@@ -16,10 +16,11 @@ from django.utils import timezone
 
 from alerting.cycle import recovery
 from alerting.cycle.journal import Accepted, Journal, journals_in, readers_turn
+from alerting.cycle.outcomes import Next, row_of, rows_write
 from alerting.cycle.queue import Claim, claim, reap
 from alerting.cycle.recovery import Recovery, acceptances_recover
 from alerting.cycle.tried import Tried
-from alerting.models import Attempt, Message, Notification
+from alerting.models import Attempt, Message, Notification, State
 from tests.alerting.cycle.conftest import Post
 from tests.alerting.cycle.test_run import incident_kinds
 from tests.alerting.world import NOW
@@ -83,6 +84,20 @@ def test_what_was_recorded_is_not_recorded_twice(post: Post, smtp_server: SmtpSe
     assert acceptances_recover(tmp_path) == Recovery()
     assert Attempt.objects.count() == 1
     assert list(journals_in(tmp_path)) == []
+
+
+def test_the_last_words_of_the_dead_add_nothing(post: Post, tmp_path: Path) -> None:
+    """Their statement may wait for a row, and run after its outcome was recorded from their journal."""
+    message, taken = claimed(post)
+    said = accepted(message, taken)
+    leave(tmp_path, said)
+    assert acceptances_recover(tmp_path) == Recovery(1)
+
+    late = row_of(message.pk, taken.token, said.tried, Next(State.SENT), "host:7:run")
+    assert rows_write([late]) == frozenset()
+
+    assert Attempt.objects.count() == 1
+    assert states() == {("sent", "sent")}
 
 
 def test_of_a_claim_that_others_took_over_only_the_attempt_is_kept(post: Post, tmp_path: Path) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 from tests.vessels.feeds.writing import at, position, write
 from tests.vessels.watch.commands import box, exported, run_watch, start_watch, terminate, use_area, watch_here
 from vessels.models import BoundedSource, Event, Feed, Membership, Position, Scope, VesselState
+from vessels.watch import bounded
+from vessels.watch.events import Event as Told
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,6 +71,25 @@ def test_a_run_killed_again_and_again_tells_the_same_events_as_an_undisturbed_on
     assert {kind for kind, *_ in undisturbed} == {"appeared", "entered", "exited", "missing", "resumed"}
     assert exported() == undisturbed
     assert Position.objects.count() == positions
+
+
+def test_events_are_written_in_one_order_whoever_tells_of_them(source: str, monkeypatch: pytest.MonkeyPatch):
+    """Two who write the same events in two orders would wait for each other."""
+    real, written = bounded.write_events, list[int]()
+
+    def backwards(cursor: CursorWrapper, events: Sequence[Told], *, now: int) -> list[str]:
+        kinds = real(cursor, events[::-1], now=now)
+        written.append(len(kinds))
+        return kinds
+
+    monkeypatch.setattr(bounded, "write_events", backwards)
+    watch_here(source, "--once")
+
+    keys = iter(Event.objects.order_by("pk").values_list("occurred_at", "position_key", "mmsi", "area_id", "kind"))
+    for number in written:
+        together = list(islice(keys, number))
+        assert together == sorted(together)
+    assert max(written) > 20
 
 
 def test_a_finished_source_is_skipped_and_again_tells_only_what_is_new(source: str):
