@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import connection
 from django.db.utils import Error as DatabaseFault  # DatabaseError leaves InterfaceError out
 
+from resilience.incidents import incident_report
+
 _LIBPQ_SAYS = ("out of memory", "cannot allocate memory")
 # Before a server's words, which libpq hands on without their code while it connects.
 _SERVER_SAYS = "FATAL: "
@@ -17,6 +19,17 @@ def lacks_memory(error: Exception) -> bool:
         said = str(error)
         return code is None and _SERVER_SAYS not in said and any(words in said for words in _LIBPQ_SAYS)
     return isinstance(error, MemoryError)
+
+
+def wait_for_room_report(message: int) -> None:
+    """Others fill the memory, and stay."""
+    incident_report(
+        kind="message_waits_for_memory",
+        summary=f"Message {message} has no room beside the others in hand. It comes again, and burns no attempt.",
+        severity="warning",
+        fingerprint="message_waits_for_memory",
+        details={"message": message},
+    )
 
 
 def room_give_back() -> None:

@@ -19,7 +19,7 @@ from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import Counts
 from alerting.cycle.inhand import InHand
 from alerting.cycle.load import Loaded, LookUpFailed, load
-from alerting.cycle.memory import lacks_memory, room_give_back
+from alerting.cycle.memory import lacks_memory, room_give_back, wait_for_room_report
 from alerting.cycle.outcomes import UNCOUNTED_LEAST, outcome_of
 from alerting.cycle.queue import Claim, put_off
 from alerting.cycle.recheck import Checked, recheck
@@ -126,13 +126,7 @@ class Preparation:
 
     def _put_off(self, message: int, claimed: Claim) -> None:
         """Others fill the memory, and stay: it comes again, and no attempt is counted."""
-        incident_report(
-            kind="message_waits_for_memory",
-            summary=f"Message {message} has no room beside the others in hand. It comes again, and burns no attempt.",
-            severity="warning",
-            fingerprint="message_waits_for_memory",
-            details={"message": message},
-        )
+        wait_for_room_report(message)
         put_off(claimed.token, message, until=self._context.clock() + UNCOUNTED_LEAST)
         self._in_hand.ended((message,))
 

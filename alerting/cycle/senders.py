@@ -20,7 +20,8 @@ from alerting.cycle.counts import POSSIBLE_REPEATS
 from alerting.cycle.inhand import InHand
 from alerting.cycle.journal import Accepted
 from alerting.cycle.lane import Lane, Ready, Seat
-from alerting.cycle.outcomes import Settled, outcome_of, uncounted_until
+from alerting.cycle.memory import lacks_memory, wait_for_room_report
+from alerting.cycle.outcomes import UNCOUNTED_LEAST, Settled, outcome_of, uncounted_until
 from alerting.cycle.queue import put_off
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.send import never_sent, send
@@ -126,6 +127,10 @@ class Senders:
         fault = tried.fault
         if fault is not None and fault.whole_kind:
             return self._way_shut(ready, lane, seat, tried, fault)
+        if fault is not None and self._had_no_room(fault, seat):
+            wait_for_room_report(ready.message_id)
+            self._put_off(ready, until=tried.ended_at + UNCOUNTED_LEAST)
+            return True
         if fault is not None and fault.untried:
             self._put_off(ready, until=tried.ended_at + timedelta(seconds=fault.retry_after or 0.0))
             return True
@@ -135,6 +140,11 @@ class Senders:
         else:
             self._answered(ready, seat, tried)
         return True
+
+    def _had_no_room(self, fault: TransportError, seat: Seat) -> bool:
+        """Its mail did not fit into our memory beside what others hold, and nothing of it has left."""
+        cause = fault.__cause__
+        return isinstance(cause, Exception) and lacks_memory(cause) and not seat.mentioned and self.unfinished() > 1
 
     def _accepted(self, ready: Ready, seat: Seat, tried: Tried) -> None:
         """From here on it must not be sent again, whatever becomes of this process or of our memory."""

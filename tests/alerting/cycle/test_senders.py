@@ -21,6 +21,7 @@ from alerting.cycle.telling import Telling
 from alerting.messages import message_new
 from alerting.models import Attempt, ErrorKind, Message, MessageKind, SendCycleRun, State
 from alerting.transports import Outgoing, TransportError, nothing, transport_for
+from alerting.transports.email import connection as email_connection
 from alerting.transports.limits import Limits, Pacers
 from tests.alerting.cycle.conftest import Post
 from tests.alerting.cycle.test_run import incident_kinds
@@ -177,6 +178,33 @@ def test_an_accepted_message_whose_outcome_finds_no_memory_is_not_sent_again(
 
 def no_memory(*args: Any, **named: Any) -> Any:
     raise MemoryError
+
+
+def test_a_mail_that_does_not_fit_beside_others_comes_again_and_only_alone_is_it_its_own_fault(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smtp_server.delay = 1.0
+    queue_messages(post.world, 2)
+    real = email_connection.mail_bytes
+
+    def mail_bytes(outgoing: Outgoing, **named: Any) -> bytes:
+        if outgoing.address == "r0@moana.example":
+            raise MemoryError
+        return real(outgoing, **named)
+
+    monkeypatch.setattr(email_connection, "mail_bytes", mail_bytes)
+
+    counts = post.cycle(limits=lambda kind: Limits(2))
+
+    assert (counts.sent, counts.retried) == (1, 0)
+    waits = Message.objects.get(state=State.PENDING)
+    assert waits.channel.address == "r0@moana.example"
+    assert (waits.attempts_made, waits.deaths, waits.next_attempt_at) == (0, 0, post.now + timedelta(seconds=30))
+    assert incident_kinds() == ["message_waits_for_memory"]
+
+    Message.objects.filter(pk=waits.pk).update(next_attempt_at=post.now)
+    assert post.cycle(limits=lambda kind: Limits(2)).retried == 1
+    assert Attempt.objects.get(message=waits).error_kind == ErrorKind.OURS
 
 
 def test_a_recorder_without_memory_even_to_say_so_keeps_nobody_waiting(
