@@ -28,7 +28,6 @@ from resilience.incidents import incident_clear, incident_report
 
 SUFFIX = ".journal"
 LONGEST_TURN_SECONDS = 0.5
-_MISSED = "no_journal"
 _MOST_TRIES = 10
 _PLACE_BYTES = 512
 _PLACES = 2
@@ -66,15 +65,16 @@ class Page:
 class Journal:
     """Of one process. `pages` once for each cycle: it must not begin before all of the last one is settled, or left."""
 
-    def __init__(self, folder: Path, name: str, *, pages: int) -> None:
-        """`name`: that of the worker, which no other process has."""
+    def __init__(self, folder: Path, name: str, *, pages: int, missed: bool = False) -> None:
+        """`name`: that of the worker, which no other process has. `missed`: a process before it may have had none."""
         self._folder = folder
         self._name = name
         self._size = pages * _PLACES * _PLACE_BYTES
         self._files = 0
         self._file = -1
         self._memory: mmap.mmap | None = None
-        self._missed = False
+        self._missed = missed
+        self._incident = f"no_journal:{name.partition(':')[0]}"  # of this host
 
     def pages(self) -> Iterator[Page]:
         """To be taken by any thread, each by one. None where no file can be made: who sends waits for each commit."""
@@ -88,15 +88,15 @@ class Journal:
                 self._path().unlink()
             self._missed = True
             incident_report(
-                kind=_MISSED,
+                kind="no_journal",
                 summary=f"No journal can be kept in {self._folder}: {fault}. Sending goes on, slower.",
                 severity="warning",
-                fingerprint=_MISSED,
+                fingerprint=self._incident,
                 error=fault,
             )
             return iter(())
         if self._missed:
-            incident_clear(fingerprint=_MISSED, by="send cycle", now=datetime.now(UTC))
+            incident_clear(fingerprint=self._incident, by="send cycle", now=datetime.now(UTC))
             self._missed = False
         # a list's: unlike a generator, threads may share it
         return iter([Page(memory, at) for at in range(0, self._size, _PLACES * _PLACE_BYTES)])

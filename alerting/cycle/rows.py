@@ -17,7 +17,7 @@ from alerting.models import WORDS, Message
 MOST_BYTES_TOGETHER = 256 * 1024
 
 
-@dataclass(slots=True, weakref_slot=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class MessageRow:
     """A message that is held. Its words are made while it is prepared. `large`: it has some, which are not read yet."""
 
@@ -75,6 +75,7 @@ class ChannelRow(NamedTuple):
         return secrets_at(now, self.secret, self.old_secret, self.old_secret_until)
 
 
+# In the order of the fields of `MessageRow`.
 _MESSAGE = """
     SELECT id, organisation_id, user_id, channel_id, kind, message_id, due_at, expires_at, attempts_made, reason
 """

@@ -21,7 +21,7 @@ from alerting.cycle.inhand import InHand
 from alerting.cycle.journal import Accepted
 from alerting.cycle.lane import Lane, Ready, Seat
 from alerting.cycle.memory import lacks_memory, wait_for_room_report
-from alerting.cycle.outcomes import UNCOUNTED_LEAST, Settled, outcome_of, uncounted_until
+from alerting.cycle.outcomes import Settled, outcome_of, uncounted_until
 from alerting.cycle.queue import put_off
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.send import never_sent, send
@@ -35,6 +35,7 @@ from resilience.breakers.group import Probe
 log = structlog.get_logger(__name__)
 
 _LOOK_ROUND_SECONDS = 0.2
+_OTHERS_FAULT = timedelta(hours=1)
 
 
 class Senders:
@@ -127,9 +128,9 @@ class Senders:
         fault = tried.fault
         if fault is not None and fault.whole_kind:
             return self._way_shut(ready, lane, seat, tried, fault)
-        if fault is not None and self._had_no_room(fault, seat):
+        if fault is not None and self._had_no_room(fault, ready, seat, tried):
             wait_for_room_report(ready.message_id)
-            self._put_off(ready, until=tried.ended_at + UNCOUNTED_LEAST)
+            self._put_off(ready, until=uncounted_until(ready.written.checked.message, now=tried.ended_at))
             return True
         if fault is not None and fault.untried:
             self._put_off(ready, until=tried.ended_at + timedelta(seconds=fault.retry_after or 0.0))
@@ -141,10 +142,13 @@ class Senders:
             self._answered(ready, seat, tried)
         return True
 
-    def _had_no_room(self, fault: TransportError, seat: Seat) -> bool:
-        """Its mail did not fit into our memory beside what others hold, and nothing of it has left."""
+    def _had_no_room(self, fault: TransportError, ready: Ready, seat: Seat, tried: Tried) -> bool:
+        """It did not fit into our memory beside what others hold, and nothing of it has left. After an hour of that it
+        is charged all the same: it may be too large by itself, and never be alone."""
         cause = fault.__cause__
-        return isinstance(cause, Exception) and lacks_memory(cause) and not seat.mentioned and self.unfinished() > 1
+        if not isinstance(cause, Exception) or not lacks_memory(cause) or seat.mentioned:
+            return False
+        return self.unfinished() > 1 and tried.ended_at - ready.written.checked.message.due_at < _OTHERS_FAULT
 
     def _accepted(self, ready: Ready, seat: Seat, tried: Tried) -> None:
         """From here on it must not be sent again, whatever becomes of this process or of our memory."""
@@ -224,9 +228,14 @@ class Senders:
             self._in_hand.ended((ready.message_id,))  # else it is given back at the end of the cycle
 
         self._recorder.put_note(note)
+        self._end_probe(ready)
 
     def _return(self, ready: Ready) -> None:
         self._in_hand.returned(ready.message_id)
+        self._end_probe(ready)
+
+    def _end_probe(self, ready: Ready) -> None:
+        """It has shown nothing: another message may try the way."""
         if ready.probe is not None:
             self._recorder.put_note(partial(probe_give_back, ready.probe))
 

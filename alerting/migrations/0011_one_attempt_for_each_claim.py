@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # of those that were noted twice the first stays
+        # what was noted twice was one attempt: by its worker, and from the journal of that worker when it had died
         migrations.RunSQL(
             """
             DELETE FROM alerting_attempt later USING alerting_attempt first

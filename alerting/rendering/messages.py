@@ -43,7 +43,8 @@ def render_realtime(facts: RealtimeFacts, *, template: str | None = None) -> Ren
     if template and template.strip():
         written = rule_templates.write(template, template_values(alert, reader))
         headline = written.body
-        title = subject_line(written.subject, alert.severity) if written.subject else title
+        if written.subject and one_line(written.subject):
+            title = subject_line(written.subject, alert.severity)
     letter = Letter(
         subject=title,
         preheader=_preheader(alert, reader),

@@ -25,7 +25,7 @@ def journals_folder() -> Path:
 def journal_here() -> Journal:
     """Of this process: first asked for by its first cycle, after the fork."""
     connections = sum(limits_for(kind).connections for kind in ChannelKind.values)
-    return Journal(journals_folder(), this_worker_name(), pages=connections)
+    return Journal(journals_folder(), this_worker_name(), pages=connections, missed=True)
 
 
 def recovery_step() -> Recovery:

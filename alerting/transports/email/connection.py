@@ -15,7 +15,7 @@ from django.conf import settings
 from alerting.models import ErrorKind
 from alerting.transports.contract import Outgoing, TransportError, nothing
 from alerting.transports.email import exchange
-from alerting.transports.email.exchange import CLOSING, LOST
+from alerting.transports.email.exchange import CLOSING, LOST, on_the_wire
 from alerting.transports.email.mime import mail_bytes, recipient_address, sender_address
 from alerting.transports.email.policy import Stage, judge
 from alerting.transports.email.session import Session
@@ -70,12 +70,12 @@ class EmailTransport:
         """The server's answer to the message. Raises `TransportError`."""
         sender = sender_address(self._to.mail_from)
         envelope = _Envelope(outgoing.return_path or sender.addr_spec, recipient_address(outgoing.address))
-        mail = b""
+        wire: bytes | None = None
 
         def meanwhile() -> None:
-            """While the server thinks about the envelope."""
-            nonlocal mail
-            mail = mail_bytes(outgoing, sender=sender)
+            """While the server thinks about the envelope. Whatever fails here, nothing of the mail has left."""
+            nonlocal wire
+            wire = on_the_wire(mail_bytes(outgoing, sender=sender))
             handover()
 
         if self._watchdog is None:
@@ -83,8 +83,9 @@ class EmailTransport:
         with self._watchdog.until(deadline):
             try:
                 session = self._begun(envelope, deadline, meanwhile)
-                return self._hand_over(session, mail)
-            except TransportError:
+                assert wire is not None
+                return self._hand_over(session, wire)
+            except TransportError:  # a refusal; none comes from `meanwhile`, for both addresses are good
                 self._reset()
                 raise
             except Exception:
@@ -159,9 +160,9 @@ class EmailTransport:
         self._drop()
         return self._begun(envelope, deadline, meanwhile)
 
-    def _hand_over(self, session: Session, mail: bytes) -> str:
+    def _hand_over(self, session: Session, wire: bytes) -> str:
         try:
-            answer = exchange.content(session, mail)
+            answer = exchange.content(session, wire)
         except LOST as fault:
             # only the server knows whether it took the mail
             raise self._lost(fault, unknown=True) from fault

@@ -79,9 +79,9 @@ def _one_by_one(session: smtplib.SMTP, commands: tuple[tuple[Stage, str], ...]) 
     return None
 
 
-def content(session: smtplib.SMTP, mail: bytes) -> Answer:
-    """All of the mail. Raises one of `LOST`: then nobody knows whether the server took the mail."""
-    session.send(on_the_wire(mail))
+def content(session: smtplib.SMTP, wire: bytes) -> Answer:
+    """All of the mail, as `on_the_wire` makes it. Raises one of `LOST`: then nobody knows whether it was taken."""
+    session.send(wire)
     return Answer(Stage.DATA, *session.getreply())
 
 

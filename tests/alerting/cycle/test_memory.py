@@ -156,7 +156,9 @@ def test_large_words_that_fit_are_sent_as_they_are_and_leave_no_room_taken(post:
         assert cursor.fetchone() != before  # libpq keeps the room of the largest row that its connection has read
 
 
-def test_the_usual_words_are_one_query(post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_large_words_are_a_query_of_their_own(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     message = alerts(post)
     grow(message, size=MOST_BYTES_TOGETHER // 2)
     asked: list[int] = []
@@ -185,6 +187,25 @@ def test_a_claim_that_does_not_fit_is_looked_up_in_parts_down_to_the_message_tha
 
     with reading(asks_for(heavy.pk), way):
         counts = post.cycle()
+
+    assert (counts.sent, counts.retried, counts.released) == (4, 1, 0)
+    only_the_heavy_one_waits(smtp_server)
+    assert kinds() == ["claim_does_not_fit", "panic_in_send_cycle"]
+
+
+def test_a_message_whose_own_row_does_not_fit_is_found_out_alone(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heavy = alerts(post)
+    real = load.message_rows
+
+    def rows(keys: Iterable[int], token: UUID) -> list[MessageRow]:
+        if heavy.pk in keys:
+            raise DatabaseError("out of memory for query result")
+        return real(keys, token)
+
+    monkeypatch.setattr(load, "message_rows", rows)
+    counts = post.cycle()
 
     assert (counts.sent, counts.retried, counts.released) == (4, 1, 0)
     only_the_heavy_one_waits(smtp_server)

@@ -511,6 +511,26 @@ def test_what_nothing_was_asked_for_costs_no_attempt(post: Post) -> None:
     assert Message.objects.filter(next_attempt_at__gt=post.now + timedelta(seconds=20)).count() == 2
 
 
+def test_a_probe_that_asked_nothing_leaves_the_way_to_the_next(post: Post, smtp_server: SmtpServer) -> None:
+    queue_messages(post.world, 1)
+    smtp_server.stop()
+    post.cycle()
+    smtp_server.start()
+    post.later(seconds=20)
+
+    class LeftAlone:
+        def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
+            raise TransportError("Later.", kind=ErrorKind.TRANSIENT, untried=True, retry_after=1)
+
+        def close(self) -> None:
+            return
+
+    assert post.cycle(transport=lambda kind: LeftAlone()).sent == 0
+    Message.objects.update(next_attempt_at=post.now)
+
+    assert post.cycle().sent == 1
+
+
 def queue_one(world: World, channel: Channel, **fields: Any) -> None:
     now = Post(world).now
     made = message_new(

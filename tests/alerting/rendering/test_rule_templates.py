@@ -102,6 +102,13 @@ def test_a_name_cannot_give_the_subject() -> None:
     assert rendered.text.startswith("Seen: Subject: X Subject: pay\n")
 
 
+def test_a_templates_subject_that_nobody_can_see_is_none() -> None:
+    rendered = render_realtime(realtime(), template="Subject: \u200b\nBody")
+
+    assert rendered.subject == render_realtime(realtime()).subject
+    assert rendered.text.startswith("Body\n")
+
+
 def test_a_templates_subject_is_one_bounded_line() -> None:
     rendered = render_realtime(realtime(), template="Subject: " + "a\u202eb\x07c" * 200 + "\nBody")
 

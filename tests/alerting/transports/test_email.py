@@ -80,7 +80,7 @@ def test_html_of_any_letters_leaves_as_plain_ascii(server: SmtpServer) -> None:
     part = server.mails[0].parsed.get_body(("html",))
 
     assert part["Content-Transfer-Encoding"] == "7bit"
-    assert unescape(part.get_content().replace("\r\n", "\n")) == unescape(said)
+    assert part.get_content().replace("\r\n", "\n") == said.encode("ascii", "xmlcharrefreplace").decode()
 
 
 def test_html_with_a_line_too_long_for_a_mail_is_encoded(server: SmtpServer) -> None:

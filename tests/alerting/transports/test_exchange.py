@@ -76,7 +76,7 @@ def test_the_envelope_goes_out_in_one_piece_where_the_server_offers_it(scripts: 
     script, session = run(scripts, {})
 
     refused = envelope(session, "w@x.example", "ana@y.example")
-    answer = content(session, b"Subject: one\r\n\r\n.dot\r\n")
+    answer = content(session, on_the_wire(b"Subject: one\r\n\r\n.dot\r\n"))
 
     assert refused is None
     assert (answer.code, answer.text) == (250, b"2.0.0 taken")
