@@ -180,9 +180,8 @@ def no_memory(*args: Any, **named: Any) -> Any:
     raise MemoryError
 
 
-def test_a_mail_that_does_not_fit_beside_others_comes_again_and_only_alone_is_it_its_own_fault(
-    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def two_of_which_the_first_does_not_fit(post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other is in hand for a second."""
     smtp_server.delay = 1.0
     queue_messages(post.world, 2)
     real = email_connection.mail_bytes
@@ -193,6 +192,24 @@ def test_a_mail_that_does_not_fit_beside_others_comes_again_and_only_alone_is_it
         return real(outgoing, **named)
 
     monkeypatch.setattr(email_connection, "mail_bytes", mail_bytes)
+
+
+def test_a_mail_that_never_fits_is_charged_after_an_hour_of_others(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_of_which_the_first_does_not_fit(post, smtp_server, monkeypatch)
+    Message.objects.update(due_at=post.now - timedelta(hours=1))
+
+    counts = post.cycle(limits=lambda kind: Limits(2))
+
+    assert (counts.sent, counts.retried) == (1, 1)
+    assert Message.objects.get(state=State.PENDING).attempts_made == 1
+
+
+def test_a_mail_that_does_not_fit_beside_others_comes_again_and_only_alone_is_it_its_own_fault(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_of_which_the_first_does_not_fit(post, smtp_server, monkeypatch)
 
     counts = post.cycle(limits=lambda kind: Limits(2))
 
