@@ -2,8 +2,10 @@
 
 It can wait before it answers the end of a mail (`-W .:SECONDS`), but counts whole seconds only. For 20 ms its clock
 runs 5,000 times as fast (Debian's `libfaketime`) and it waits for 100 of its seconds: measured 20.0 to 20.4 ms on an
-idle machine, at no cost in processor time, and for each connection by itself. Nothing else waits, so one mail takes
-one such delay in all, however its envelope is sent.
+idle machine, and for each connection by itself. Nothing else waits, so one mail takes one such delay in all, however
+its envelope is sent. Its waits of less than a millisecond are no waits for the kernel, so it spins: 0.15 ms of a
+processor a mail at 2,500 mails a second, for every sender alike. A clock of 1,000 does not, but then all answers come
+at ticks of a millisecond, and no sender is faster for it.
 """
 
 from __future__ import annotations
