@@ -46,7 +46,7 @@ class Ready:
 @dataclass(slots=True)
 class Seat:
     """What one thread of a lane holds: its connection, its page of the journal if there is one, the outcomes of its
-    last messages that it has not seen settled yet, and whether the server has heard of the message under way."""
+    last messages that it has not seen settled yet, and whether the message under way has come to its handover."""
 
     transport: Transport
     page: Page | None = None

@@ -128,7 +128,7 @@ class Senders:
         fault = tried.fault
         if fault is not None and fault.whole_kind:
             return self._way_shut(ready, lane, seat, tried, fault)
-        if fault is not None and self._had_no_room(fault, ready, seat, tried):
+        if self._had_no_room(ready, seat, tried):
             wait_for_room_report(ready.message_id)
             self._put_off(ready, until=uncounted_until(ready.written.checked.message, now=tried.ended_at))
             return True
@@ -142,10 +142,10 @@ class Senders:
             self._answered(ready, seat, tried)
         return True
 
-    def _had_no_room(self, fault: TransportError, ready: Ready, seat: Seat, tried: Tried) -> bool:
+    def _had_no_room(self, ready: Ready, seat: Seat, tried: Tried) -> bool:
         """It did not fit into our memory beside what others hold, and nothing of it has left. After an hour of that it
         is charged all the same: it may be too large by itself, and never be alone."""
-        cause = fault.__cause__
+        cause = tried.fault.__cause__ if tried.fault else None
         if not isinstance(cause, Exception) or not lacks_memory(cause) or seat.mentioned:
             return False
         return self.unfinished() > 1 and tried.ended_at - ready.written.checked.message.due_at < _OTHERS_FAULT

@@ -174,7 +174,7 @@ def write_events(cursor: CursorWrapper, events: Sequence[Event], *, now: int) ->
     cursor.execute("SELECT mmsi, id FROM vessels_vessel WHERE mmsi = ANY(%s)", [mmsis])
     vessels = dict(cursor.fetchall())
     # in an order that all writers share: two who tell of the same events must not wait for each other
-    ordered = sorted(events, key=lambda e: (e.occurred_at, e.position_key, e.mmsi, e.area, e.kind))
+    ordered = sorted(events, key=lambda e: (e.occurred_at, e.position_key, e.mmsi, e.area, e.kind, e.duration or 0))
     rows = [_event_row(event, vessels.get(event.mmsi), now) for event in ordered]
     told = upsert_rows(cursor, "vessels_event", _EVENT, rows, "ON CONFLICT DO NOTHING RETURNING kind")
     if told:

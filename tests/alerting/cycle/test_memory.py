@@ -156,20 +156,28 @@ def test_large_words_that_fit_are_sent_as_they_are_and_leave_no_room_taken(post:
         assert cursor.fetchone() != before  # libpq keeps the room of the largest row that its connection has read
 
 
-def test_only_large_words_are_a_query_of_their_own(
+def test_the_usual_words_are_one_query_and_only_large_ones_their_own(
     post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = alerts(post)
     grow(message, size=MOST_BYTES_TOGETHER // 2)
+    usual: list[int] = []
     asked: list[int] = []
-    real = load.large_message_rows
+    real_usual, real = load.message_rows, load.large_message_rows
+
+    def together(keys: Iterable[int], token: UUID) -> list[MessageRow]:
+        found = real_usual(keys, token)
+        usual.append(len(found))
+        return found
 
     def large(keys: Iterable[int], token: UUID) -> list[MessageRow]:
         asked.extend(keys)
         return real(keys, token)
 
+    monkeypatch.setattr(load, "message_rows", together)
     monkeypatch.setattr(load, "large_message_rows", large)
     assert post.cycle().sent == 5
+    assert usual == [5]
     assert asked == []
 
     heavy = post.tell(email=HEAVY, mmsi=512000002).message  # an event that all others are told of too

@@ -100,9 +100,8 @@ def test_a_message_that_kills_its_worker_alone_three_times_is_quarantined(post: 
     notification = Notification.objects.get()
     assert (notification.state, Message.objects.get().state) == ("quarantined", "quarantined")
     assert "died 4 times" in notification.reason
-    assert list(Death.objects.order_by("pk").values_list("worker", "alone")) == [("here:1", False)] + 3 * [
-        ("here:1", True)
-    ]
+    deaths = Death.objects.order_by("pk").values_list("worker", "alone")
+    assert list(deaths) == [("here:1", False)] + 3 * [("here:1", True)]
 
 
 def test_the_claims_of_a_worker_known_to_be_dead_are_taken_back_at_once(world: World) -> None:
