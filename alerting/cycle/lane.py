@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -55,13 +56,14 @@ class Seat:
 
     def settled(self, seconds: float, *, hurry: Callable[[], None]) -> bool:
         """Whether the next message may be accepted: all but the last came to an end that is in the database, and so did
-        the last, or a page has it if it was accepted. Says `hurry` and waits for it, at most so long for each."""
+        the last, or a page has it if it was accepted. Says `hurry` and waits for it, at most so long in all."""
         kept = 0 if self.page is None else 1
+        until = time.monotonic() + seconds
         while len(self.unsettled) > kept:
             first = self.unsettled[0]
             if not first.is_set():
                 hurry()
-            if not first.wait(seconds):
+            if not first.wait(max(until - time.monotonic(), 0.0)):
                 return False
             self.unsettled.popleft()
         return True

@@ -15,10 +15,26 @@ from alerting.cycle.recovery import Recovery, acceptances_recover
 from alerting.transports.limits import limits_for
 from alerting.workers.this_worker import this_worker_name
 
+# Given to a server when its data is made, and kept by its copies. Its address would not do: it may have several.
+_WHICH_SERVER = "SELECT system_identifier FROM pg_control_system()"
+_MAY_ASK = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"
+
 
 def journals_folder() -> Path:
-    """One for each database: what was sent for another is none of its messages."""
-    return settings.VAR_DIR / "journals" / quote(connection.settings_dict["NAME"], safe="")
+    """One for each database: what was sent for another is none of its messages. Raises what the database does."""
+    name = quote(connection.settings_dict["NAME"], safe="")
+    return settings.VAR_DIR / "journals" / f"{name}@{_server()}"
+
+
+@cache
+def _server() -> int:
+    """Which server the database is on; 0 where that is kept from us, and then no two should share `VAR_DIR`."""
+    with connection.cursor() as cursor:
+        cursor.execute(_MAY_ASK)
+        if cursor.fetchone() == (True,):
+            cursor.execute(_WHICH_SERVER)
+            return int(cursor.fetchone()[0])
+    return 0
 
 
 @cache

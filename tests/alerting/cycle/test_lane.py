@@ -1,0 +1,39 @@
+"""What one connection of a lane waits for before its next message may be accepted."""
+
+from __future__ import annotations
+
+import time
+
+from alerting.cycle.lane import Seat
+from alerting.cycle.outcomes import Settled
+from alerting.transports import UnknownKind
+
+
+def test_outcomes_of_several_messages_are_waited_for_no_longer_than_that_of_one() -> None:
+    """As many as there are after a page of the journal was given up."""
+    seat = Seat(UnknownKind("email"))
+    seat.unsettled.extend([Settled(), Settled()])
+    hurried: list[None] = []
+
+    seat.unsettled[0].set()
+    began = time.monotonic()
+    settled = seat.settled(0.3, hurry=lambda: hurried.append(None))
+
+    assert not settled
+    assert 0.25 < time.monotonic() - began < 0.5
+    assert (len(seat.unsettled), len(hurried)) == (1, 1)
+
+
+def test_the_time_that_one_outcome_took_is_not_given_to_the_next() -> None:
+    class Late(Settled):
+        def wait(self, seconds: float) -> bool:
+            time.sleep(0.2)
+            self.set()
+            return super().wait(seconds)
+
+    seat = Seat(UnknownKind("email"))
+    seat.unsettled.extend([Late(), Settled()])
+    began = time.monotonic()
+
+    assert not seat.settled(0.3, hurry=lambda: None)
+    assert time.monotonic() - began < 0.45  # 0.5 if each had its own
