@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import psycopg
 import pytest
 from django.conf import settings
@@ -53,7 +55,7 @@ def test_what_a_killed_game_day_left_is_dropped_by_the_next_and_a_living_ones_is
         connection.execute(f'CREATE DATABASE "{left}"')
 
     with throw_away(settings.DATABASE_URL) as living:
-        mine = living.new().rpartition("/")[2].partition("?")[0]
+        mine = urlsplit(living.new()).path.lstrip("/")
         with throw_away(settings.DATABASE_URL):
             now = names()
 
