@@ -9,8 +9,8 @@ from alerting.cycle.outcomes import Settled
 from alerting.transports import UnknownKind
 
 
-def test_outcomes_of_several_messages_are_waited_for_no_longer_than_that_of_one() -> None:
-    """As many as there are after a page of the journal was given up."""
+def test_what_is_settled_is_forgotten_and_the_first_that_is_not_is_waited_for() -> None:
+    """Without a page of the journal: each outcome has to be in the database."""
     seat = Seat(UnknownKind("email"))
     seat.unsettled.extend([Settled(), Settled()])
     hurried: list[None] = []

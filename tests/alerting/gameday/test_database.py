@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import psycopg
 import pytest
 from django.conf import settings
+from psycopg.conninfo import conninfo_to_dict
 
 from alerting.gameday.database import PREFIX, throw_away, url_with
 
@@ -55,7 +54,7 @@ def test_what_a_killed_game_day_left_is_dropped_by_the_next_and_a_living_ones_is
         connection.execute(f'CREATE DATABASE "{left}"')
 
     with throw_away(settings.DATABASE_URL) as living:
-        mine = urlsplit(living.new()).path.lstrip("/")
+        mine = conninfo_to_dict(living.new())["dbname"]
         with throw_away(settings.DATABASE_URL):
             now = names()
 
