@@ -12,10 +12,10 @@ from psycopg import Cursor
 def prepared_run(query: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
     """The rows of a query of our own text, by a prepared statement, which Django's cursors do not make.
 
-    Raises what Django's cursors do.
+    They come in binary: Django reads the text of a time in Python, which takes 5 µs. Raises what Django's cursors do.
     """
     connection.ensure_connection()
     raw = connection.connection
     raw.prepare_threshold = 1
     with connection.wrap_database_errors, Cursor(raw) as cursor:
-        return cursor.execute(query.encode(), values, prepare=True).fetchall()
+        return cursor.execute(query.encode(), values, prepare=True, binary=True).fetchall()

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-import time
 
 import django
-
-GIVE_UP_SECONDS = 280.0
 
 
 def main(messages: int, processes: int, words: str) -> None:
@@ -21,6 +18,7 @@ def main(messages: int, processes: int, words: str) -> None:
     from django.utils import timezone
 
     from alerting.models import Attempt
+    from benchmarks.sender.cycles import send_until_done
     from benchmarks.sender.measured import tell
     from benchmarks.stage.rows import notifications_make, prepared_make, queue_clear
 
@@ -43,27 +41,6 @@ def main(messages: int, processes: int, words: str) -> None:
         return Attempt.objects.filter(outcome="sent", message__state="sent").count()
 
     tell(send, messages=messages, sent=sent)
-
-
-def send_until_done() -> None:
-    """Cycles until nothing is pending. One ends early when another process holds all that is due."""
-    from alerting.cycle.context import REALTIME, CycleContext
-    from alerting.cycle.run import send_cycle
-    from alerting.models import Message, State
-    from alerting.transports import transport_for
-    from alerting.transports.kept import KeptTransports
-    from alerting.workers.journals import journal_here
-    from alerting.workers.this_worker import waits_shorten
-
-    waits_shorten()
-    kept = KeptTransports(transport_for)
-
-    until = time.monotonic() + GIVE_UP_SECONDS
-    while time.monotonic() < until:
-        send_cycle(CycleContext(cadence=REALTIME, journal=journal_here(), transport=kept.transport))
-        if not Message.objects.filter(state=State.PENDING).exists():
-            return
-        time.sleep(0.005)
 
 
 if __name__ == "__main__":
