@@ -130,7 +130,7 @@ def cost_of_none(*, suspects: bool = False, lane: str = LANE) -> float:
 def _claim(limit: int, *, suspects: bool = False, lane: str = LANE) -> int:
     now = timezone.now()
     lease = timedelta(seconds=120)
-    found = claim(lanes=[lane], limit=limit, now=now, lease=lease, worker="bench", suspects=suspects)
+    found = claim(rooms={lane: limit}, now=now, lease=lease, worker="bench", suspects=suspects)
     return len(found.message_ids)
 
 

@@ -6,7 +6,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -72,6 +72,6 @@ class CycleContext:
     late_after: timedelta = field(default_factory=lambda: settings.LATE_AFTER)
     budget: float = field(default_factory=cycle_budget)  # a cycle lasts no longer, its last message included
 
-    def lanes(self, kinds: Iterable[str]) -> list[str]:
-        """Those of its cadence, for these kinds of channel."""
-        return [lane_name(cadence=self.cadence, channel_kind=kind) for kind in kinds]
+    def lane(self, kind: str) -> str:
+        """That of its cadence, for this kind of channel."""
+        return lane_name(cadence=self.cadence, channel_kind=kind)

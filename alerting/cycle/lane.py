@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import structlog
 
@@ -105,7 +106,7 @@ class Lane:
     def put(self, several: Collection[Ready]) -> None:
         """Organisations in turn with what waits here already: a single alert waits for no more than its claim."""
         with self._changed:
-            self._queue = deque(in_turn([*self._queue, *several]))
+            self._queue = deque(in_turn([*self._queue, *several], owner=attrgetter("organisation_id")))
             self._unfinished += len(several)
             self._changed.notify(len(self._queue))
             for _ in range(min(len(self._queue) - self._idle, self._most - self._serving)):

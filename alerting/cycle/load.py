@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import TypeVar
 
 from django.db.models import OuterRef, Prefetch, Subquery
@@ -21,6 +22,7 @@ from alerting.cycle.rows import (
     message_rows,
     user_rows,
 )
+from alerting.cycle.turns import in_turn
 from alerting.models import (
     BARE_KINDS,
     Digest,
@@ -52,7 +54,8 @@ class DigestWindow:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The rows that stages look things up in; what is missing here was not found.
+    """The rows that stages look things up in; what is missing here was not found. Messages are in the order in which they
+    are prepared: organisations and ways out in turn, so that a single alert waits for no flood in its own claim.
 
     Whoever works on a message takes it out, so that its words go with it.
     """
@@ -83,7 +86,7 @@ def load(claimed: Claim) -> Loaded:
     user_ids = {message.user_id for message in messages}
     channel_ids = {message.channel_id for message in messages}
     return Loaded(
-        messages=deque(usual),
+        messages=deque(in_turn(usual, owner=attrgetter("organisation_id", "lane"))),
         large=deque(large),
         users=_ask("query_failed_user_profiles", user_ids, lambda: user_rows(user_ids)),
         channels=_ask("query_failed_user_profiles", channel_ids, lambda: channel_rows(channel_ids)),

@@ -7,8 +7,9 @@ lost the lease writes nothing. What is claimed is fair between organisations: no
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -41,31 +42,39 @@ RELEASED: dict[str, Any] = {"claim_token": None, "lease_until": None, "claimed_b
 # Three workers that died with nothing but this message in hand: it is the message.
 DEATHS_TO_QUARANTINE = 3
 
-# One probe of the index for each lane and organisation; then as many rows of each that has something, in turn. They
-# begin where the probe ended: before it the index may hold a hundred thousand rows that have left, until a vacuum.
+# One probe of the index for each lane and organisation; the organisations of a lane in the order of their oldest.
 _HEADS = """
-        FROM accounts_organisation o CROSS JOIN unnest(%(lanes)s::text[]) AS lane(name) CROSS JOIN LATERAL (
-            SELECT m.next_attempt_at FROM alerting_message m
-            WHERE m.lane = lane.name AND m.organisation_id = o.id AND {due} ORDER BY m.next_attempt_at LIMIT 1
-        ) first ORDER BY first.next_attempt_at LIMIT %(limit)s
+    SELECT o.id, first.next_attempt_at FROM accounts_organisation o CROSS JOIN LATERAL (
+        SELECT m.next_attempt_at FROM alerting_message m
+        WHERE m.lane = lane.name AND m.organisation_id = o.id AND {due} ORDER BY m.next_attempt_at LIMIT 1
+    ) first ORDER BY first.next_attempt_at
 """
-_OLDEST = f"SELECT first.next_attempt_at {_HEADS}"
+_OLDEST = f"""
+    SELECT min(head.next_attempt_at)
+    FROM unnest(%(lanes)s::text[]) AS lane(name) CROSS JOIN LATERAL ({_HEADS} LIMIT 1) head
+"""  # noqa: S608 (all of it our own text)
+# A lane's room is shared by the organisations that have something. Their rows are looked for where the probe ended:
+# before it the index may hold a hundred thousand rows that have left, until a vacuum.
 _CLAIM = f"""
     WITH due AS MATERIALIZED (
-        SELECT lane.name, o.id, first.next_attempt_at {_HEADS}
+        SELECT lane.name, lane.room, head.id, head.next_attempt_at,
+            ceil(lane.room::numeric / count(*) OVER (PARTITION BY lane.name))::bigint AS share
+        FROM unnest(%(lanes)s::text[], %(rooms)s::bigint[]) AS lane(name, room)
+        CROSS JOIN LATERAL ({_HEADS} LIMIT lane.room) head
     ), taken AS MATERIALIZED (
-        SELECT row.id FROM due CROSS JOIN LATERAL (
-            SELECT m.id, m.next_attempt_at FROM alerting_message m
-            WHERE m.lane = due.name AND m.organisation_id = due.id
-            AND m.next_attempt_at >= due.next_attempt_at AND {{due}} ORDER BY m.next_attempt_at
-            LIMIT (SELECT ceil(%(limit)s::numeric / greatest(1, count(*)))::bigint FROM due)
-            FOR UPDATE SKIP LOCKED
+        SELECT row.id FROM (SELECT DISTINCT name, room FROM due) lane CROSS JOIN LATERAL (
+            SELECT row.id, row.next_attempt_at FROM due CROSS JOIN LATERAL (
+                SELECT m.id, m.next_attempt_at FROM alerting_message m
+                WHERE m.lane = due.name AND m.organisation_id = due.id
+                AND m.next_attempt_at >= due.next_attempt_at AND {{due}} ORDER BY m.next_attempt_at
+                LIMIT due.share FOR UPDATE SKIP LOCKED
+            ) row WHERE due.name = lane.name ORDER BY row.next_attempt_at LIMIT lane.room
         ) row ORDER BY row.next_attempt_at LIMIT %(limit)s
     )
     UPDATE alerting_message
     SET state = 'claimed', claim_token = %(token)s, lease_until = clock_timestamp() + %(lease)s, claimed_by = %(worker)s
-    FROM taken WHERE alerting_message.id = taken.id RETURNING alerting_message.id
-"""  # noqa: S608 (all of it our own text)
+    FROM taken WHERE alerting_message.id = taken.id RETURNING alerting_message.id, alerting_message.lane
+"""  # noqa: S608
 _DUE = "m.state = 'pending' AND m.next_attempt_at <= %(now)s AND m.deaths {deaths}"
 # The planner thinks of the average organisation and would sort or read all of the one that has a million rows waiting.
 # Nor is it asked again for each claim, which costs as much as taking twenty rows. And a way that is off looks so dear
@@ -78,24 +87,27 @@ _BY_INDEX = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), "
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one worker holds. `ends_at`: of its own monotonic seconds, a little before the lease does."""
+    """What one worker holds. `ends_at`: of its own monotonic seconds, a little before the lease does. `lanes`: how many
+    of each lane were taken."""
 
     token: UUID
     ends_at: float
     message_ids: tuple[int, ...]
+    lanes: Mapping[str, int] = field(default_factory=dict)
 
 
 def claim(
     *,
-    lanes: Sequence[str],
-    limit: int,
+    rooms: Mapping[str, int],
     now: datetime,
     lease: timedelta,
     worker: str,
+    only_one: bool = False,
     suspects: bool = False,
     monotonic: Clock = time.monotonic,
 ) -> Claim:
-    """Take up to `limit` due messages of these lanes, the same share for each organisation.
+    """Take due messages of these lanes, of each at most as many as it has room for: the same share for each
+    organisation. `only_one`: of all lanes together.
 
     Leases run by the database's clock: those of several machines may differ, and a claim that another machine takes
     for ended is sent twice. `worker`: a name that no other process has; its claims are ended when it is seen to die.
@@ -103,33 +115,34 @@ def claim(
     """
     token, ends_at = uuid4(), monotonic() + lease.total_seconds()
     statement = _CLAIM.format(due=_DUE.format(deaths="> 0" if suspects else "= 0"))
-    values: dict[str, Any] = {
-        "now": now,
-        "lanes": list(lanes),
-        "token": token,
-        "lease": lease,
-        "worker": worker[:200],
-    }
+    fixed: dict[str, Any] = {"now": now, "token": token, "lease": lease, "worker": worker[:200]}
     taken: list[int] = []
+    lanes: Counter[str] = Counter()
+    left = dict(rooms)
     with transaction.atomic():
         prepared_run(_BY_INDEX)
-        while len(taken) < limit:
-            found = [row[0] for row in prepared_run(statement, values | {"limit": limit - len(taken)})]
-            if not found:  # nothing is due, or another worker has it
+        while left:
+            asked = {"lanes": list(left), "rooms": list(left.values()), "limit": 1 if only_one else sum(left.values())}
+            found = prepared_run(statement, fixed | asked)
+            taken += [message for message, _ in found]
+            of_lane = Counter(lane for _, lane in found)
+            lanes += of_lane
+            # nothing of a lane: nothing is due, or another worker has it
+            left = {lane: room - of_lane[lane] for lane, room in left.items() if 0 < of_lane[lane] < room}
+            if only_one:
                 break
-            taken += found
-    return Claim(token, ends_at, tuple(sorted(taken)))
+    return Claim(token, ends_at, tuple(sorted(taken)), lanes)
 
 
 def oldest_due(*, lanes: Sequence[str], now: datetime) -> datetime | None:
     """Since when the message of these lanes that has waited longest could have been claimed."""
-    values: dict[str, Any] = {"lanes": list(lanes), "now": now, "limit": 1}
+    values = {"lanes": list(lanes), "now": now}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_BY_INDEX)
         found = []
         for deaths in ("= 0", "> 0"):
             cursor.execute(_OLDEST.format(due=_DUE.format(deaths=deaths)), values)
-            found += [row[0] for row in cursor.fetchall()]
+            found += [row[0] for row in cursor.fetchall() if row[0]]
     return min(found, default=None)
 
 

@@ -9,7 +9,7 @@ hand; they have a moment of their own between rounds, also under a flood.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -96,29 +96,15 @@ class Rounds:
         return True
 
     def _claim_where_there_is_room(self) -> bool:
-        """For all kinds together, which is one statement and mostly enough; then for each of which more may be due.
-
-        False if nothing was due.
-        """
+        """For each kind as many as it has room for. False if nothing was due."""
         rooms = self._rooms()
         if not rooms:
             return True  # all hands are full
-        together = min(rooms.values())
-        claimed = self._claim(together, kinds=rooms)
+        claimed = self._claim(rooms)
+        self._more -= rooms.keys()
+        self._more |= {kind for kind, room in rooms.items() if claimed.lanes.get(self._context.lane(kind)) == room}
         self._work(claimed)
-        if len(claimed.message_ids) < together:
-            self._more -= rooms.keys()
-            return bool(claimed.message_ids)
-        self._more |= rooms.keys()
-        for kind, room in self._rooms().items():
-            self._fill(kind, room)
-        return True
-
-    def _fill(self, kind: str, room: int) -> None:
-        claimed = self._claim(room, kinds=(kind,))
-        self._work(claimed)
-        if len(claimed.message_ids) < room:
-            self._more.discard(kind)
+        return bool(claimed.message_ids)
 
     def _rooms(self) -> dict[str, int]:
         """How many messages may be claimed for each kind whose connections may soon be idle."""
@@ -142,7 +128,7 @@ class Rounds:
             return
         self._probe_at = now + PROBE_EVERY_SECONDS
         for probe in probes_take():
-            claimed = self._claim(1, kinds=(probe.name,))
+            claimed = self._claim({probe.name: 1})
             if not self._work(claimed, probe=probe) and not self._probe_by_suspect(probe):
                 # this cadence has nothing that could show whether the way is open again
                 probe_give_back(probe)
@@ -150,7 +136,7 @@ class Rounds:
     def _probe_by_suspect(self, probe: Probe) -> bool:
         if self._senders.unfinished():
             return False
-        sent = self._work(self._claim(1, kinds=(probe.name,), suspects=True), probe=probe)
+        sent = self._work(self._claim_suspect([probe.name]), probe=probe)
         self._finish()
         return bool(sent)
 
@@ -163,21 +149,25 @@ class Rounds:
             if self._context.monotonic() >= until:
                 return True
             paused = kinds_shut() | self._senders.shut
-            claimed = self._claim(1, kinds=[kind for kind in ChannelKind.values if kind not in paused], suspects=True)
+            claimed = self._claim_suspect([kind for kind in ChannelKind.values if kind not in paused])
             if not claimed.message_ids:
                 return False
             self._work(claimed)
             self._finish()
         return True
 
-    def _claim(self, limit: int, *, kinds: Collection[str], suspects: bool = False) -> Claim:
+    def _claim_suspect(self, kinds: Collection[str]) -> Claim:
+        return self._claim(dict.fromkeys(kinds, 1), only_one=True, suspects=True)
+
+    def _claim(self, rooms: Mapping[str, int], *, only_one: bool = False, suspects: bool = False) -> Claim:
+        """`rooms`: by kind of channel."""
         context = self._context
         claimed = claim(
-            lanes=context.lanes(kinds),
-            limit=limit,
+            rooms={context.lane(kind): room for kind, room in rooms.items()},
             now=context.clock(),
             lease=context.lease,
             worker=context.worker,
+            only_one=only_one,
             suspects=suspects,
             monotonic=context.monotonic,
         )

@@ -25,6 +25,7 @@ class MessageRow:
     organisation_id: int
     user_id: int
     channel_id: int
+    lane: str
     kind: str
     message_id: str
     due_at: datetime
@@ -77,7 +78,7 @@ class ChannelRow(NamedTuple):
 
 # In the order of the fields of `MessageRow`.
 _MESSAGE = """
-    SELECT id, organisation_id, user_id, channel_id, kind, message_id, due_at, expires_at, attempts_made, reason
+    SELECT id, organisation_id, user_id, channel_id, lane, kind, message_id, due_at, expires_at, attempts_made, reason
 """
 # The length of the words stands at their beginning: however large they are, the server reads no more of them.
 _FIT = f"({' + '.join(f'octet_length({name})' for name in WORDS)} <= {MOST_BYTES_TOGETHER})"

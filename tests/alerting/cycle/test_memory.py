@@ -305,7 +305,7 @@ def prepared(post: Post, *, others_gone: Callable[[], bool]) -> list[int]:
     context, in_hand = CycleContext(cadence="realtime", clock=lambda: post.now), InHand()
     recorder = Recorder(context, in_hand, until=0.0)
     preparation = prepare.Preparation(context, Counts(), recorder, in_hand, others_gone=others_gone)
-    claimed = claim(lanes=context.lanes(["email"]), limit=9, now=post.now, lease=context.lease, worker="w:1:1")
+    claimed = claim(rooms={"realtime:email": 9}, now=post.now, lease=context.lease, worker="w:1:1")
     return list(map(len, preparation.prepare(claimed)))
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from alerting.cycle.queue import claim, oldest_due, put_off, reap, reap_worker, release
+from alerting.cycle.queue import Claim, claim, oldest_due, put_off, reap, reap_worker, release
 from alerting.messages import message_new
 from alerting.models import Death, Message, MessageKind, Notification
 from tests.alerting.cycle.conftest import Post
@@ -29,10 +31,8 @@ def fill(world: World, count: int, *, email: str) -> None:
     )
 
 
-def take(limit: int = 10, **options):  # type: ignore[no-untyped-def]
-    return claim(
-        **{"lanes": ["realtime:email"], "limit": limit, "now": NOW, "lease": LEASE, "worker": "here:1"} | options
-    )
+def take(room: int = 10, *, lanes: Sequence[str] = ("realtime:email",), **options: Any) -> Claim:
+    return claim(**{"rooms": dict.fromkeys(lanes, room), "now": NOW, "lease": LEASE, "worker": "here:1"} | options)
 
 
 def test_a_flood_of_one_organisation_holds_up_no_other(world: World) -> None:

@@ -33,7 +33,7 @@ def claimed(post: Post) -> tuple[Message, Claim]:
     """An alert in the hands of a worker."""
     message_id = post.alert().message_id
     taken = claim(
-        lanes=["realtime:email"], limit=10, now=post.now, lease=timedelta(minutes=1), worker="host:7:run"
+        rooms={"realtime:email": 10}, now=post.now, lease=timedelta(minutes=1), worker="host:7:run"
     )  # fmt: skip
     assert taken.message_ids == (message_id,)
     return Message.objects.get(), taken

@@ -98,10 +98,10 @@ SABOTAGES = {
         import alerting.cycle.rounds as rounds
         from django.utils import timezone
         from alerting.models import Message
-        def claim(*, limit, now, lease, monotonic, suspects=False, **named):
+        def claim(*, rooms, now, lease, monotonic, suspects=False, **named):
             token = uuid.uuid4()
             due = Message.objects.filter(state="pending", next_attempt_at__lte=now, deaths=0)
-            found = [] if suspects else list(due.order_by("pk").values_list("pk", flat=True)[:limit])
+            found = [] if suspects else list(due.order_by("pk").values_list("pk", flat=True)[:max(rooms.values())])
             Message.objects.filter(pk__in=found).update(
                 state="claimed", claim_token=token, lease_until=timezone.now() + lease,
                 claimed_by="first come",
@@ -210,12 +210,12 @@ SABOTAGES = {
         import alerting.cycle.rounds as rounds
         from django.utils import timezone
         from alerting.models import Message
-        def claim(*, limit, now, lease, worker, monotonic, suspects=False, **named):
+        def claim(*, rooms, now, lease, worker, monotonic, suspects=False, **named):
             token = uuid.uuid4()
             due = Message.objects.filter(next_attempt_at__lte=now, deaths=0)
             others = due.filter(state="claimed").exclude(claimed_by__in=[worker, "both"])
             for free, by in [] if suspects else [(due.filter(state="pending"), worker), (others, "both")]:
-                first = free.order_by("pk").values("pk")[:limit]
+                first = free.order_by("pk").values("pk")[:max(rooms.values())]
                 free.filter(pk__in=first).update(
                     state="claimed", claim_token=token, lease_until=timezone.now() + lease, claimed_by=by
                 )

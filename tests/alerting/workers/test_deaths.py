@@ -56,8 +56,7 @@ class Container:
         """What its worker takes in the middle of a task."""
         this_worker.become(self.run, this_worker.step_place())
         taken = claim(
-            lanes=["realtime:email"],
-            limit=limit,
+            rooms={"realtime:email": limit},
             now=NOW,
             lease=timedelta(minutes=2),
             worker=this_worker.this_worker_name(),
