@@ -11,7 +11,7 @@ from alerting import links
 from alerting.cycle.context import CycleContext
 from alerting.cycle.load import Loaded
 from alerting.cycle.recheck import Checked
-from alerting.cycle.rows import UserRow
+from alerting.cycle.rows import MessageRow, UserRow
 from alerting.models import Notification, Subscription
 from alerting.rendering import facts
 from vessels import models as vessels
@@ -63,12 +63,14 @@ def reader_of(user: User | UserRow) -> facts.Reader:
     return facts.Reader(time_zone=user.time_zone, date_format=DateFormat(user.date_format))
 
 
-def sending_of(checked: Checked, user: UserRow, context: CycleContext, *, now: datetime) -> facts.Sending:
+def sending_of(
+    message: MessageRow, user: UserRow, context: CycleContext, *, now: datetime, unsubscribe_link: str
+) -> facts.Sending:
     return facts.Sending(
         now=now,
-        due_at=checked.message.due_at,
+        due_at=message.due_at,
         late_after=context.late_after,
-        unsubscribe_link=unsubscribe_link(checked, user),
+        unsubscribe_link=unsubscribe_link,
         site_link=links.home_url(),
         organisation=user.organisation,
     )

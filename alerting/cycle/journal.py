@@ -17,9 +17,9 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from alerting.cycle.tried import Tried
@@ -37,8 +37,7 @@ _FIELDS = struct.Struct("<q16sddH")
 _LONGEST_ANSWER = _PLACE_BYTES - _CHECKSUM.size - _FIELDS.size
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A message that a server took, the claim that held it, and the try. Of the answer only the beginning is kept."""
 
     message_id: int

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import NamedTuple
 
 import structlog
 
@@ -21,9 +22,10 @@ from resilience.breakers.group import Probe
 
 log = structlog.get_logger(__name__)
 
+_OWNER = attrgetter("organisation_id")
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+
+class Ready(NamedTuple):
     """A message with its words and the claim that holds it. `probe`: its kind is shut, and this one tries the way."""
 
     written: Written
@@ -97,7 +99,8 @@ class Lane:
         self._told_done = done
         self._queue: deque[Ready] = deque()
         self._unfinished = 0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
         self._serving = 0
         self._idle = 0
@@ -105,8 +108,8 @@ class Lane:
 
     def put(self, several: Collection[Ready]) -> None:
         """Organisations in turn with what waits here already: a single alert waits for no more than its claim."""
-        with self._changed:
-            self._queue = deque(in_turn([*self._queue, *several], owner=attrgetter("organisation_id")))
+        with self._lock:
+            self._queue = deque(in_turn([*self._queue, *several], owner=_OWNER))
             self._unfinished += len(several)
             self._changed.notify(len(self._queue))
             for _ in range(min(len(self._queue) - self._idle, self._most - self._serving)):
@@ -119,7 +122,7 @@ class Lane:
 
     def leave(self, ready: Ready) -> bool:
         """Called by a thread: one connection fewer, this message goes to another. False for the last one."""
-        with self._changed:
+        with self._lock:
             if self._serving <= 1:
                 return False
             self._serving -= 1
@@ -130,7 +133,7 @@ class Lane:
 
     def close(self) -> list[Ready]:
         """What is being served is finished. Waits for the threads; returns what nobody has begun."""
-        with self._changed:
+        with self._lock:
             self._closing = True
             left = list(self._queue)
             self._queue.clear()
@@ -169,7 +172,7 @@ class Lane:
             seat.transport.close()
 
     def _take(self, *, finished: bool = False) -> Ready | None:
-        with self._changed:  # all threads want it: once for each message
+        with self._lock:  # all threads want it: once for each message
             if finished:
                 self._unfinished -= 1
                 self._told_done(self)

@@ -34,6 +34,8 @@ from vessels.models import Area, Vessel
 
 Found = TypeVar("Found")
 
+_OWNER = attrgetter("organisation_id", "lane")
+
 
 class LookUpFailed(Exception):
     """A bulk look-up failed of this cause; `event` is its name in the log. Nothing can be sent without it."""
@@ -54,8 +56,10 @@ class DigestWindow:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The rows that stages look things up in; what is missing here was not found. Messages are in the order in which they
-    are prepared: organisations and ways out in turn, so that a single alert waits for no flood in its own claim.
+    """The rows that stages look things up in; what is missing here was not found.
+
+    Messages stand in the order in which they are prepared: organisations and ways out in turn, so that a single alert
+    waits for no flood in its own claim.
 
     Whoever works on a message takes it out, so that its words go with it.
     """
@@ -86,7 +90,7 @@ def load(claimed: Claim) -> Loaded:
     user_ids = {message.user_id for message in messages}
     channel_ids = {message.channel_id for message in messages}
     return Loaded(
-        messages=deque(in_turn(usual, owner=attrgetter("organisation_id", "lane"))),
+        messages=deque(in_turn(usual, owner=_OWNER)),
         large=deque(large),
         users=_ask("query_failed_user_profiles", user_ids, lambda: user_rows(user_ids)),
         channels=_ask("query_failed_user_profiles", channel_ids, lambda: channel_rows(channel_ids)),

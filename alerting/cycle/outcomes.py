@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -27,14 +27,18 @@ from alerting.transports import TransportError
 
 _RECORD = """
     WITH outcome AS (
-        SELECT * FROM json_to_recordset(%s) AS o(
-            id bigint, token uuid, state text, counted int, reason text, error_kind text, next_attempt_at timestamptz,
-            started_at timestamptz, ended_at timestamptz, outcome text, answer text, traceback text, worker text
+        SELECT id, token, started_at, ended_at, answer, next_attempt_at,
+            coalesce(state, 'sent') AS state, coalesce(counted, 1) AS counted, coalesce(outcome, 'sent') AS outcome,
+            coalesce(error_kind, '') AS error_kind, coalesce(reason, '') AS reason, coalesce(traceback, '') AS traceback
+        FROM json_to_recordset(%(rows)s) AS o(
+            id bigint, token uuid, started_at timestamptz, ended_at timestamptz, answer text,
+            next_attempt_at timestamptz, state text, counted int, outcome text, error_kind text, reason text,
+            traceback text
         )
     ), attempt AS (
         INSERT INTO alerting_attempt
             (message_id, claim_token, started_at, ended_at, outcome, error_kind, error, answer, traceback, worker)
-        SELECT id, token, started_at, ended_at, outcome, error_kind, reason, answer, traceback, worker FROM outcome
+        SELECT id, token, started_at, ended_at, outcome, error_kind, reason, answer, traceback, %(worker)s FROM outcome
         ON CONFLICT DO NOTHING
     ), ours AS (
         UPDATE alerting_message m SET
@@ -57,13 +61,15 @@ _RECORD = """
 UNCOUNTED_LEAST, UNCOUNTED_MOST = timedelta(seconds=30), timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(NamedTuple):
     """What becomes of a message after an attempt."""
 
     state: State
     at: datetime | None = None
     counted: bool = True  # as a step of the retry ladder
+
+
+SENT = Next(State.SENT)
 
 
 class Settled:
@@ -92,8 +98,7 @@ class Settled:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one attempt came to, on its way to the database.
 
     `settled` is set when it is durable, or when it is given up.
@@ -103,7 +108,7 @@ class Outcome:
     token: UUID
     tried: Tried
     then: Next
-    settled: Settled = field(default_factory=Settled, compare=False)
+    settled: Settled
 
     @property
     def message_id(self) -> int:
@@ -121,13 +126,13 @@ class Recorded:
 def outcome_of(checked: Checked, token: UUID, tried: Tried, context: CycleContext) -> Outcome:
     """Decide what comes next by the kind of fault and the retry ladder."""
     if tried.fault is None:
-        then = Next(State.SENT)
+        then = SENT
     elif tried.fault.kind == ErrorKind.CONFIGURATION:
         then = Next(State.PENDING, uncounted_until(checked.message, now=tried.ended_at), counted=False)
     else:
         made = checked.message.attempts_made + 1
         then = after_fault(tried.fault, attempts_made=made, context=context, now=tried.ended_at)
-    return Outcome(checked, token, tried, then)
+    return Outcome(checked, token, tried, then, Settled())
 
 
 def after_fault(fault: TransportError, *, attempts_made: int, context: CycleContext, now: datetime) -> Next:
@@ -161,13 +166,14 @@ def outcomes_record(outcomes: Sequence[Outcome], *, worker: str) -> Recorded:
 
 
 def _write(outcomes: Sequence[Outcome], worker: str) -> frozenset[int]:
-    return rows_write([row_of(each.message_id, each.token, each.tried, each.then, worker) for each in outcomes])
+    return rows_write([row_of(each.message_id, each.token, each.tried, each.then) for each in outcomes], worker=worker)
 
 
-def rows_write(rows: Sequence[dict[str, Any]]) -> frozenset[int]:
+def rows_write(rows: Sequence[dict[str, Any]], *, worker: str) -> frozenset[int]:
     """What `row_of` made, in one statement. Returns the messages whose claim still held."""
     # as one JSON text: twelve arrays cost psycopg ten times as much
-    return frozenset(row[0] for row in prepared_run(_RECORD, [json.dumps(rows)]))
+    values = {"rows": json.dumps(rows), "worker": worker[:200]}
+    return frozenset(row[0] for row in prepared_run(_RECORD, values))
 
 
 def _refusal(outcome: Outcome) -> Refusal | None:
@@ -183,27 +189,24 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def row_of(message_id: int, token: UUID, tried: Tried, then: Next, worker: str) -> dict[str, Any]:
-    """One outcome as the statement reads it."""
-    fault = tried.fault
-    return {
+def row_of(message_id: int, token: UUID, tried: Tried, then: Next = SENT) -> dict[str, Any]:
+    """One outcome as the statement reads it. Of a message that was accepted the statement knows the rest."""
+    row = {
         "id": message_id,
         "token": str(token),
-        "state": then.state,
-        "counted": int(then.counted),
-        "reason": "" if fault is None else storable(str(fault)),
-        "error_kind": "" if fault is None else fault.kind,
-        "next_attempt_at": then.at.isoformat() if then.at else None,
         "started_at": tried.started_at.isoformat(),
         "ended_at": tried.ended_at.isoformat(),
-        "outcome": _attempt_outcome(fault),
         "answer": storable(tried.answer),
-        "traceback": storable(tried.trace),
-        "worker": worker[:200],
     }
-
-
-def _attempt_outcome(fault: TransportError | None) -> Attempt.Outcome:
+    fault = tried.fault
     if fault is None:
-        return Attempt.Outcome.SENT
-    return Attempt.Outcome.UNKNOWN if fault.unknown else Attempt.Outcome.FAILED
+        return row
+    return row | {
+        "next_attempt_at": then.at.isoformat() if then.at else None,
+        "state": then.state,
+        "counted": int(then.counted),
+        "outcome": Attempt.Outcome.UNKNOWN if fault.unknown else Attempt.Outcome.FAILED,
+        "error_kind": fault.kind,
+        "reason": storable(str(fault)),
+        "traceback": storable(tried.trace),
+    }

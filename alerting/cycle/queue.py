@@ -136,7 +136,7 @@ def claim(
 
 def oldest_due(*, lanes: Sequence[str], now: datetime) -> datetime | None:
     """Since when the message of these lanes that has waited longest could have been claimed."""
-    values = {"lanes": list(lanes), "now": now}
+    values: dict[str, Any] = {"lanes": list(lanes), "now": now}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_BY_INDEX)
         found = []

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from alerting.cycle.load import Loaded
 from alerting.cycle.rows import ChannelRow, MessageRow, UserRow
 from alerting.models import BARE_KINDS, MessageKind, Notification, State
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """What may happen to a message. Without an `end` it is sent with the notifications in `wanted`."""
 
     message: MessageRow
     user: UserRow | None = None
     channel: ChannelRow | None = None
     wanted: tuple[Notification, ...] = ()
-    dropped: tuple[tuple[Notification, str], ...] = field(default=())  # cancelled by themselves, each with its reason
+    dropped: tuple[tuple[Notification, str], ...] = ()  # cancelled by themselves, each with its reason
     end: State | None = None  # cancelled or stale
     reason: str = ""
     deleted_user: bool = False

@@ -24,8 +24,8 @@ from alerting.cycle.journal import (
     readers_turn,
     worker_of,
 )
-from alerting.cycle.outcomes import Next, row_of, rows_write
-from alerting.models import Attempt, Message, State
+from alerting.cycle.outcomes import row_of, rows_write
+from alerting.models import Attempt, Message
 from resilience.incidents import incident_report
 
 log = structlog.get_logger(__name__)
@@ -122,7 +122,7 @@ def _write(left: Sequence[Accepted], *, worker: str) -> list[int]:
     new = [one for one in left if one.message_id in there and (one.message_id, one.token) not in known]
     if not new:
         return []
-    ours = rows_write([row_of(one.message_id, one.token, one.tried, Next(State.SENT), worker) for one in new])
+    ours = rows_write([row_of(one.message_id, one.token, one.tried) for one in new], worker=worker)
     for one in new:
         if one.message_id not in ours:  # taken back already: it is sent again, or was
             POSSIBLE_REPEATS.inc()

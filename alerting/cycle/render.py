@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from accounts.models import ChannelKind
 from alerting import links
 from alerting.bounces.addresses import return_address
 from alerting.cycle.context import CycleContext
-from alerting.cycle.facts import alert_of, reader_of, sending_of
+from alerting.cycle.facts import alert_of, reader_of, sending_of, unsubscribe_link
 from alerting.cycle.for_programs import for_programs
 from alerting.cycle.load import Loaded
 from alerting.cycle.recheck import Checked
@@ -37,8 +38,7 @@ from alerting.transports import Outgoing
 from resilience.incidents import incident_report
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A message with its words. `fresh`: they are not on the row yet."""
 
     checked: Checked
@@ -66,21 +66,18 @@ def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
     if user is None or channel is None:
         raise ValueError("a message without user or channel was not ended by the re-check")
     now = context.clock()
-    sending = sending_of(checked, user, context, now=now)
-    letter = _Letter(checked, found, context, reader_of(user), sending)
-    fresh = not message.subject
-    if fresh:
-        rendered = _render(letter)
-        message.subject, message.text, message.html = rendered.subject, rendered.text, rendered.html
-    else:
-        fresh = _say_late(letter)
+    unsubscribe = unsubscribe_link(checked, user)
+    fresh = False
+    if not message.is_written or now - message.due_at > context.late_after:
+        sending = sending_of(message, user, context, now=now, unsubscribe_link=unsubscribe)
+        fresh = _words_make(_Letter(checked, found, context, reader_of(user), sending))
     outgoing = Outgoing(
         message_id=message.message_id,
         address=channel.address,
         subject=message.subject,
         text=message.text,
         html=message.html,
-        unsubscribe_url=sending.unsubscribe_link,
+        unsubscribe_url=unsubscribe,
         at=now,
         return_path=return_address(message.pk) if channel.kind == ChannelKind.EMAIL else "",
         **for_programs(checked, found, now=now),
@@ -88,12 +85,15 @@ def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
     return Written(checked, outgoing, fresh)
 
 
-def _say_late(letter: _Letter) -> bool:
-    """The words of the first attempt stay; that they come late is the one thing that is added to them."""
-    message, sending = letter.checked.message, letter.sending
-    if sending.now - sending.due_at <= sending.late_after:
-        return False
-    words = late_add(message.text, message.html, sending=sending, reader=letter.reader)
+def _words_make(letter: _Letter) -> bool:
+    """Those of the first attempt stay; that they come late is the one thing that is added to them. Returns whether they
+    changed."""
+    message = letter.checked.message
+    if not message.is_written:
+        rendered = _render(letter)
+        message.subject, message.text, message.html = rendered.subject, rendered.text, rendered.html
+        return True
+    words = late_add(message.text, message.html, sending=letter.sending, reader=letter.reader)
     if words is None:
         return False
     message.text, message.html = words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 import structlog
@@ -9,6 +10,7 @@ import structlog
 from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import LATENESS_SECONDS, POSSIBLE_REPEATS, SENDING_SECONDS, Counts
 from alerting.cycle.outcomes import Outcome
+from alerting.cycle.tried import Tried
 from alerting.models import ErrorKind, State
 from alerting.transports import TransportError
 from resilience.incidents import incident_report
@@ -51,9 +53,9 @@ class Telling:
     def _tell_sent(self, sent: Sequence[Outcome]) -> None:
         context, now = self._context, self._context.monotonic()
         self._counts.add("sent", context.cadence, len(sent))
+        _observe_sending(sent)
         late = LATENESS_SECONDS.labels(cadence=context.cadence)
         for each in sent:
-            _observe_sending(each)
             late.observe(max(0.0, (each.tried.ended_at - each.checked.message.due_at).total_seconds()))
         if not self._sent:
             self._line_at = now + _LINE_AFTER_SECONDS
@@ -62,10 +64,15 @@ class Telling:
             self.sent_log()
 
 
-def _observe_sending(outcome: Outcome) -> None:
-    if outcome.checked.channel is not None:
-        seconds = (outcome.tried.ended_at - outcome.tried.started_at).total_seconds()
-        SENDING_SECONDS.labels(kind=outcome.checked.channel.kind).observe(seconds)
+def _observe_sending(outcomes: Sequence[Outcome]) -> None:
+    kinds: defaultdict[str, list[Tried]] = defaultdict(list)
+    for each in outcomes:
+        if each.checked.channel is not None:
+            kinds[each.checked.channel.kind].append(each.tried)
+    for kind, several in kinds.items():
+        seconds = SENDING_SECONDS.labels(kind=kind)  # looked up once
+        for tried in several:
+            seconds.observe((tried.ended_at - tried.started_at).total_seconds())
 
 
 def _tell(outcome: Outcome, *, ours: bool, counts: Counts, context: CycleContext) -> None:
@@ -76,7 +83,7 @@ def _tell(outcome: Outcome, *, ours: bool, counts: Counts, context: CycleContext
     if not ours:
         log.warning("outcome_fenced", message=message.pk)
         return
-    _observe_sending(outcome)
+    _observe_sending([outcome])
     if fault is not None:
         ended = outcome.then.state == State.FAILED
         counts.add("failed" if ended else "retried", context.cadence)

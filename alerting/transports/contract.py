@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from alerting.models import ErrorKind
 from alerting.rendering.facts import Alert
@@ -13,8 +12,7 @@ from alerting.rendering.facts import Alert
 Clock = Callable[[], float]  # seconds, monotonic
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A rendered message on its way to one address."""
 
     message_id: str  # the same for every attempt: a repeat can be recognised by it

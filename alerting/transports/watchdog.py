@@ -15,7 +15,8 @@ class Watchdog:
 
     def __init__(self, current_socket: Callable[[], socket.socket | None]) -> None:
         self._socket = current_socket
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._deadline: float | None = None
         self._wakes_at = math.inf
         self._closed = False
@@ -36,19 +37,19 @@ class Watchdog:
         self._set(None)
 
     def close(self) -> None:
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify()
         self._thread.join(timeout=1)
 
     def _set(self, deadline: float | None) -> None:
-        with self._changed:
+        with self._lock:
             self._deadline = deadline
             if deadline is not None and deadline < self._wakes_at:
                 self._changed.notify()
 
     def _run(self) -> None:
-        with self._changed:
+        with self._lock:
             while not self._closed:
                 left = None if self._deadline is None else self._deadline - time.monotonic()
                 if left is not None and left <= 0:

@@ -14,7 +14,7 @@ from alerting import channels
 from alerting.bounces.recording import bounce_record
 from alerting.bounces.reports import Report
 from alerting.channels import Refusal, channels_refused
-from alerting.cycle.outcomes import Next, Outcome, outcomes_record
+from alerting.cycle.outcomes import Next, Outcome, Settled, outcomes_record
 from alerting.cycle.recheck import Checked
 from alerting.cycle.rows import message_rows
 from alerting.cycle.send import Tried
@@ -79,7 +79,8 @@ def outcome(channel: Channel, *, refused: bool, minute: int = 0, fenced: bool = 
     [row] = message_rows([message.pk], message.claim_token)
     at = NOW + minute * MINUTE
     fault = TransportError(SAID, kind=ErrorKind.PERMANENT) if refused else None
-    return Outcome(Checked(row), token, Tried(at, at, fault=fault), Next(State.FAILED if refused else State.SENT))
+    then = Next(State.FAILED if refused else State.SENT)
+    return Outcome(Checked(row), token, Tried(at, at, fault=fault), then, Settled())
 
 
 def test_a_hard_bounce_disables_at_once_and_says_why(channel: Channel) -> None:

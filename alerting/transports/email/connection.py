@@ -75,7 +75,7 @@ class EmailTransport:
         def meanwhile() -> None:
             """While the server thinks about the envelope. Whatever fails here, nothing of the mail has left."""
             nonlocal wire
-            wire = on_the_wire(mail_bytes(outgoing, sender=sender))
+            wire = on_the_wire(mail_bytes(outgoing, sender=sender, recipient=envelope.recipient))
             handover()
 
         if self._watchdog is None:

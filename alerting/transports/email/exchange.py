@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import smtplib
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from alerting.transports.contract import nothing
 from alerting.transports.email.policy import Stage
@@ -20,8 +20,7 @@ LOST = (OSError, smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException)
 CLOSING = 421  # the server says goodbye: nothing more comes
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the server said to one command."""
 
     stage: Stage
@@ -40,16 +39,11 @@ def envelope(
 
     `meanwhile` is called while the answers are on their way. Raises one of `LOST`, and what `meanwhile` does.
     """
-    commands = (
-        (Stage.MAIL, f"MAIL FROM:<{sender}>"),
-        (Stage.RCPT, f"RCPT TO:<{recipient}>"),
-        (Stage.DATA, "DATA"),
-    )
     if not session.has_extn("pipelining"):
-        refused = _one_by_one(session, commands)
+        refused = _one_by_one(session, sender, recipient)
         meanwhile()
         return refused
-    session.send("".join(f"{command}\r\n" for _, command in commands))
+    session.send(f"MAIL FROM:<{sender}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n")
     meanwhile()
     return _refusal(session)
 
@@ -71,8 +65,9 @@ def _refusal(session: smtplib.SMTP) -> Answer | None:
     return refused
 
 
-def _one_by_one(session: smtplib.SMTP, commands: tuple[tuple[Stage, str], ...]) -> Answer | None:
-    for stage, command in commands:
+def _one_by_one(session: smtplib.SMTP, sender: str, recipient: str) -> Answer | None:
+    commands = {Stage.MAIL: f"MAIL FROM:<{sender}>", Stage.RCPT: f"RCPT TO:<{recipient}>", Stage.DATA: "DATA"}
+    for stage, command in commands.items():
         answer = Answer(stage, *session.docmd(command))
         if not (answer.accepted or (stage is Stage.DATA and answer.code == 354)):
             return answer

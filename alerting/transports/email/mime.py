@@ -72,11 +72,12 @@ def recipient_address(address: str) -> str:
 
 def one_line(text: str) -> str:
     """`text` without line breaks and other control characters."""
-    return _CONTROL.sub(" ", text).strip()
+    return (text if text.isprintable() else _CONTROL.sub(" ", text)).strip()
 
 
-def mail_bytes(outgoing: Outgoing, *, sender: Sender) -> bytes:
-    """The mail as it goes over the wire, lines ended by CR LF; the dots are stuffed by the connection."""
+def mail_bytes(outgoing: Outgoing, *, sender: Sender, recipient: str) -> bytes:
+    """The mail as it goes over the wire, lines ended by CR LF; the dots are stuffed by the connection. `recipient`: its
+    address, as `recipient_address` gives it."""
     message_id = one_line(outgoing.message_id).strip("<>")
     text = _part(outgoing.text, "plain")
     if outgoing.html:
@@ -88,13 +89,13 @@ def mail_bytes(outgoing: Outgoing, *, sender: Sender) -> bytes:
         body = kind + b"\r\n".join([mark, text, mark, html, mark + b"--", b""])
     else:
         body = text
-    return _headers(outgoing, message_id, sender) + body
+    return _headers(outgoing, message_id, sender, recipient) + body
 
 
-def _headers(outgoing: Outgoing, message_id: str, sender: Sender) -> bytes:
+def _headers(outgoing: Outgoing, message_id: str, sender: Sender, recipient: str) -> bytes:
     lines = [
         f"From: {_from(sender.display_name, sender.addr_spec)}",
-        f"To: {recipient_address(outgoing.address)}",
+        f"To: {recipient}",
         f"Subject: {_subject(one_line(outgoing.subject))}",
         f"Date: {_date(outgoing.at.replace(microsecond=0))}",
         f"Message-ID: <{message_id}>",

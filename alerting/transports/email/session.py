@@ -60,13 +60,14 @@ class Session(smtplib.SMTP):
 
         Raises `OSError`, `SMTPServerDisconnected`, and `SMTPResponseException` for a line without an end.
         """
-        texts: list[bytes] = []
+        text = b""
         while True:
             line = self._line()
-            texts.append(line[4:].strip(b" \t\r\n"))
+            text += line[4:].strip(b" \t\r\n")
             code = int(line[:3]) if line[:3].isdigit() else _NO_SUCH_CODE
             if code == _NO_SUCH_CODE or line[3:4] != b"-":
-                return code, b"\n".join(texts)
+                return code, text
+            text += b"\n"
 
     def _line(self) -> bytes:
         while (end := self._heard.find(b"\n")) < 0:

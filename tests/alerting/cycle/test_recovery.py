@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from django.utils import timezone
 
 from alerting.cycle import recovery
 from alerting.cycle.journal import Accepted, Journal, journals_in, readers_turn
-from alerting.cycle.outcomes import Next, row_of, rows_write
+from alerting.cycle.outcomes import row_of, rows_write
 from alerting.cycle.queue import Claim, claim, reap
 from alerting.cycle.recovery import Recovery, acceptances_recover
 from alerting.cycle.tried import Tried
-from alerting.models import Attempt, Message, Notification, State
+from alerting.models import Attempt, Message, Notification
 from tests.alerting.cycle.conftest import Post
 from tests.alerting.cycle.test_run import incident_kinds
 from tests.alerting.world import NOW
@@ -93,8 +92,8 @@ def test_the_last_words_of_the_dead_add_nothing(post: Post, tmp_path: Path) -> N
     leave(tmp_path, said)
     assert acceptances_recover(tmp_path) == Recovery(1)
 
-    late = row_of(message.pk, taken.token, said.tried, Next(State.SENT), "host:7:run")
-    assert rows_write([late]) == frozenset()
+    late = row_of(message.pk, taken.token, said.tried)
+    assert rows_write([late], worker="host:7:run") == frozenset()
 
     assert Attempt.objects.count() == 1
     assert states() == {("sent", "sent")}
@@ -102,7 +101,7 @@ def test_the_last_words_of_the_dead_add_nothing(post: Post, tmp_path: Path) -> N
 
 def test_of_a_claim_that_others_took_over_only_the_attempt_is_kept(post: Post, tmp_path: Path) -> None:
     message, taken = claimed(post)
-    leave(tmp_path, replace(accepted(message, taken), token=uuid4()))
+    leave(tmp_path, accepted(message, taken)._replace(token=uuid4()))
 
     assert acceptances_recover(tmp_path) == Recovery(0)
     assert states() == {("pending", "claimed")}
@@ -144,12 +143,12 @@ def test_an_outcome_that_the_database_refuses_costs_no_other(
 ) -> None:
     message, taken = claimed(post)
     real = recovery.rows_write
-    bad = replace(accepted(message, taken), token=uuid4())
+    bad = accepted(message, taken)._replace(token=uuid4())
 
-    def refusing(rows: list[dict[str, Any]]) -> frozenset[int]:
+    def refusing(rows: list[dict[str, Any]], *, worker: str) -> frozenset[int]:
         if any(row["token"] == str(bad.token) for row in rows):
             raise DataError("refused")
-        return real(rows)
+        return real(rows, worker=worker)
 
     monkeypatch.setattr(recovery, "rows_write", refusing)
     leave(tmp_path, bad, accepted(message, taken))
@@ -161,7 +160,7 @@ def test_an_outcome_that_the_database_refuses_costs_no_other(
 
 def test_a_message_that_is_gone_holds_up_no_other(post: Post, tmp_path: Path) -> None:
     message, taken = claimed(post)
-    gone = replace(accepted(message, taken), message_id=message.pk + 1000)
+    gone = accepted(message, taken)._replace(message_id=message.pk + 1000)
     leave(tmp_path, gone, accepted(message, taken))
 
     assert acceptances_recover(tmp_path) == Recovery(1)
@@ -176,7 +175,7 @@ def test_a_journal_stays_while_the_database_is_away(
 
     with monkeypatch.context() as patch:
 
-        def away(*rows: object) -> frozenset[int]:
+        def away(*_: object, **__: object) -> frozenset[int]:
             connection.close()
             raise OperationalError("the connection is closed")
 
@@ -197,7 +196,7 @@ def test_a_fault_of_the_database_itself_costs_no_journal(
 
     with monkeypatch.context() as patch:
 
-        def read_only(*rows: object) -> frozenset[int]:
+        def read_only(*_: object, **__: object) -> frozenset[int]:
             raise InternalError("cannot execute INSERT in a read-only transaction")
 
         patch.setattr(recovery, "rows_write", read_only)

@@ -153,11 +153,11 @@ SABOTAGES = {
     "a repeat gets another Message-ID": (
         "smtp-drops-after-data",
         """
-        import dataclasses, uuid
+        import uuid
         from alerting.transports.email.connection import EmailTransport
         real = EmailTransport.send
         def send(self, outgoing, **named):
-            outgoing = dataclasses.replace(outgoing, message_id=f"<{uuid.uuid4()}@gameday.example>")
+            outgoing = outgoing._replace(message_id=f"<{uuid.uuid4()}@gameday.example>")
             return real(self, outgoing, **named)
         EmailTransport.send = send
         """,

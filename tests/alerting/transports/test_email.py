@@ -100,7 +100,7 @@ def test_html_with_a_line_too_long_for_a_mail_is_encoded(server: SmtpServer) -> 
 def test_no_text_can_add_a_header(field: str, end: str) -> None:
     hostile = outgoing(**{field: f"x{end}Bcc: thief@example.org{end}{end}body"})
 
-    content = mail_bytes(hostile, sender=sender_address("Watchkeeper <w@localhost>"))
+    content = mail_bytes(hostile, sender=sender_address("Watchkeeper <w@localhost>"), recipient="a@b.example")
 
     head = content.split(b"\r\n\r\n")[0]
     assert not any(line.lower().startswith(b"bcc") for line in head.replace(b"\r", b"\n").split(b"\n"))

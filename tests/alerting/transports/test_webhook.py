@@ -120,7 +120,7 @@ def test_a_receiver_gets_what_the_documentation_promises(receiver: Receiver) -> 
 def test_a_hostile_name_is_one_line_of_visible_characters_and_nothing_else(name: str, shown: str | None) -> None:
     hostile = replace(ENTERED, vessel=replace(ENTERED.vessel, name=name, call_sign=name))
 
-    body = body_bytes(replace(outgoing("http://127.0.0.1/"), events=(hostile,)))
+    body = body_bytes(outgoing("http://127.0.0.1/")._replace(events=(hostile,)))
 
     (told,) = json.loads(body)["data"]["events"]
     assert told == event(ENTERED) | {"vessel": event(ENTERED)["vessel"] | {"name": shown, "call_sign": shown}}
