@@ -1,4 +1,4 @@
-"""How many messages a cycle takes in hand: what leaves in about a second.
+"""How many messages a cycle takes in hand: what leaves in about half a second.
 
 Who comes next waits for what is in hand. On a fast way out large claims cost less for each message; on a slow one
 small claims keep the wait as short.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from alerting.transports.contract import Clock
 
-SECONDS_IN_HAND = 1.0
+SECONDS_IN_HAND = 0.5
 FIRST, FEWEST = 100, 20
 
 
@@ -39,7 +39,7 @@ class Pace:
         now = self._monotonic()
         gone, seconds = self._had - unfinished, now - self._since
         if gone > 0 and seconds > 0:
-            a_seconds_worth = int(gone / seconds * SECONDS_IN_HAND)
+            leaves = int(gone / seconds * SECONDS_IN_HAND)
             # at most twice as many as before: one quick moment says little
-            self._in_hand = max(min(a_seconds_worth, 2 * self._in_hand, self._most), min(FEWEST, self._most))
+            self._in_hand = max(min(leaves, 2 * self._in_hand, self._most), min(FEWEST, self._most))
         self._since, self._had = now, unfinished

@@ -1,7 +1,7 @@
 """The rounds of a send cycle: what is claimed, when, and what waits for nothing else.
 
-A round claims for each kind of channel that has less in hand than leaves in about a second, and then looks round: for
-work that a connection has finished, and a few times a second for what is new. So neither a server that hangs nor a
+A round claims for each kind of channel that has less in hand than leaves in about half a second, and then looks round:
+for work that a connection has finished, and a few times a second for what is new. So neither a server that hangs nor a
 flood on one kind of channel holds up anything else. Messages during which a worker died are tried with nothing else in
 hand; they have a moment of their own between rounds, also under a flood.
 """
