@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 from ctypes import Array, c_char
 from multiprocessing.sharedctypes import RawArray
 
@@ -15,8 +14,6 @@ from alerting.cycle.context import worker_name
 from resilience.ledger.book import Run
 
 _LENGTH = 64
-# Python asks a thread to make way after 5 ms: as long an answer waited for the preparing of what comes next.
-_TURN_SECONDS = 0.001
 
 _run: list[Run] = []
 _step: list[Array[c_char]] = []
@@ -30,13 +27,11 @@ def step_place() -> Array[c_char]:
 def become(run: Run, step: Array[c_char]) -> None:
     """The first thing in a worker."""
     _run[:], _step[:] = [run], [step]
-    waits_shorten()
+    imports_freeze()
 
 
-def waits_shorten() -> None:
-    """For a process whose threads wait for servers while one prepares what comes next: none of them keeps the others
-    from working for long, and nobody looks for garbage in all that was imported, which takes 80 ms each time."""
-    sys.setswitchinterval(_TURN_SECONDS)
+def imports_freeze() -> None:
+    """Nobody looks for garbage any more in all that was imported, which takes 80 ms each time."""
     gc.freeze()
 
 

@@ -10,14 +10,14 @@ from alerting.models import Message, State
 from alerting.transports import transport_for
 from alerting.transports.kept import KeptTransports
 from alerting.workers.journals import journal_here
-from alerting.workers.this_worker import waits_shorten
+from alerting.workers.this_worker import imports_freeze
 
 GIVE_UP_SECONDS = 280.0
 
 
 def send_until_done() -> None:
     """Cycles until nothing is pending. One ends early when another process holds all that is due."""
-    waits_shorten()
+    imports_freeze()
     kept = KeptTransports(transport_for)
     until = time.monotonic() + GIVE_UP_SECONDS
     while time.monotonic() < until:
