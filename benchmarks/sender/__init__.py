@@ -3,14 +3,16 @@
 The same mails from the same PostgreSQL to the same mail server, each sender in a process of its own. What a sender does
 before it has looked at its queue (starting Python, filling its tables) is not measured; the recording of every outcome
 is. Peers are given mails that are written already, so ours is compared with its words fixed beforehand (`prepared`);
-`rendered` shows the production path, where the send cycle writes the words of each alert itself.
+`rendered` shows the production path, where the send cycle writes the words of each alert itself. `bare` is no sender,
+but shows what this machine carries at most: connections whose waits are all of the same length end in clumps, which the
+mail server and its client work off one by one.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from django.conf import settings
 
 from benchmarks.frame import Case
 from benchmarks.sender.measured import Measured
-from benchmarks.sender.rounds import PostOffice, Rounds, mailer_sender, ours_sender, post_office_sender
+from benchmarks.sender.rounds import PostOffice, Rounds, bare_sender, mailer_sender, ours_sender, post_office_sender
 from benchmarks.stage.databases import throw_away
 from benchmarks.stage.smtp_sink import NoSink, sink_install
 
@@ -68,20 +70,25 @@ def _at_once(ours: dict[str, str], peers: dict[str, str]) -> Iterator[Case]:
 
 
 def _slow(connections: int, ours: dict[str, str], peers: dict[str, str]) -> Iterator[Case]:
-    """The most that these connections can carry is connections / latency."""
+    """The most that these connections can carry is connections / latency, and on this machine what `bare` does."""
     name = f"{connections} connections"
     split = f"{name} in 2 processes"
+    bare = f"bare, {name}"
     settings = POST_OFFICE_SLOW[connections]
     senders = {
         name: ours_sender(ours, connections=connections),
         split: ours_sender(ours, connections=connections, processes=2),
         "post_office": post_office_sender(peers, settings),
+        bare: bare_sender(ours, connections=connections),
     }
     if connections == min(POST_OFFICE_SLOW):
         senders["mailer"] = mailer_sender(peers, MAILER_SLOW_MESSAGES)
     rounds = Rounds(senders, delay=LATENCY)
     yield from _pairs(rounds, "20 ms", (name, split), peer="post_office", told=str(settings))
-    yield from _limit(rounds, "20 ms", (name, split), most=connections / LATENCY)
+    for each in (name, split, bare):
+        yield _rate_beside(rounds, "20 ms", each, peer="connections / latency", run_peer=lambda: connections / LATENCY)
+    for each in (name, split):
+        yield _rate_beside(rounds, "20 ms", each, peer="bare", run_peer=rounds.of(bare, _rate))
     if "mailer" in senders:
         yield from _pairs(rounds, "20 ms", (name,), peer="mailer", told="django-mailer, one connection")
 
@@ -99,15 +106,9 @@ def _pairs(rounds: Rounds, latency: str, names: tuple[str, ...], *, peer: str = 
             )
 
 
-def _limit(rounds: Rounds, latency: str, names: tuple[str, ...], *, most: float) -> Iterator[Case]:
-    for name in names:
-        yield Case(
-            case=f"{latency}, {name}",
-            unit="messages/s",
-            ours=rounds.of(name, _rate),
-            peer="connections / latency",
-            run_peer=lambda: most,
-        )
+def _rate_beside(rounds: Rounds, latency: str, name: str, *, peer: str, run_peer: Callable[[], float]) -> Case:
+    case = f"{latency}, {name}"
+    return Case(case=case, unit="messages/s", ours=rounds.of(name, _rate), peer=peer, run_peer=run_peer)
 
 
 def _rate(measured: Measured) -> float:

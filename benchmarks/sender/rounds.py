@@ -73,6 +73,11 @@ def mailer_sender(environment: Mapping[str, str], messages: int) -> Sender:
     return Sender("benchmarks.sender.mailer", (), environment, messages)
 
 
+def bare_sender(environment: Mapping[str, str], *, connections: int) -> Sender:
+    """No sender, but the most that any could reach on this machine."""
+    return Sender("benchmarks.sender.bare", (str(connections),), environment)
+
+
 @dataclass
 class Rounds:
     """Runs a round when somebody asks for one that has not been run, and keeps what was measured."""

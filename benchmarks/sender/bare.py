@@ -1,0 +1,86 @@
+"""What this machine carries at most: `python -m benchmarks.sender.bare MESSAGES CONNECTIONS`.
+
+A client without a queue, without records and without threads: mails that are written already, one after another on each
+connection, envelope and content in two pieces as every sender here sends them. It shares the machine's processors with
+the mail server as the senders do.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import sys
+from collections.abc import Generator, Iterable, Iterator
+
+import django
+
+from benchmarks.sender.mails import FROM, Mail, mail
+
+# What to send next; is sent what the server answered.
+Dialogue = Generator[bytes, bytes, None]
+
+
+def main(messages: int, connections: int) -> None:
+    django.setup()
+    from benchmarks.sender.measured import tell
+
+    mails = [pieces(mail(number)) for number in range(messages)]
+    answers: list[bytes] = []
+
+    def send() -> None:
+        answers.extend(answers_to(mails, port=int(os.environ["SMTP_PORT"]), connections=connections))
+
+    tell(send, messages=messages, sent=lambda: sum(answer.startswith(b"250") for answer in answers))
+
+
+def answers_to(mails: Iterable[tuple[bytes, bytes]], *, port: int, connections: int) -> list[bytes]:
+    """What the server on loopback says to each of these mails, given as envelope and content."""
+    answers: list[bytes] = []
+    waiting = iter(mails)
+    with selectors.DefaultSelector() as selector:
+        for _ in range(connections):
+            _begin(selector, port, _dialogue(waiting, answers))
+        while selector.get_map():
+            for key, _ in selector.select():
+                _go_on(selector, key)
+    return answers
+
+
+def pieces(one: Mail) -> tuple[bytes, bytes]:
+    """Envelope and content."""
+    envelope = f"MAIL FROM:<watchkeeper@bench.example>\r\nRCPT TO:<{one.address}>\r\nDATA\r\n"
+    head = f"From: {FROM}\r\nTo: {one.address}\r\nSubject: {one.subject}\r\n\r\n"
+    return envelope.encode(), f"{head}{one.text}{one.html}".encode() + b"\r\n.\r\n"
+
+
+def _dialogue(waiting: Iterator[tuple[bytes, bytes]], answers: list[bytes]) -> Dialogue:
+    """With one server, over one connection."""
+    yield b"EHLO bench.example\r\n"
+    for envelope, content in waiting:
+        heard = yield envelope
+        while b"354 " not in heard:
+            heard += yield b""
+        answers.append((yield content))
+
+
+def _begin(selector: selectors.BaseSelector, port: int, dialogue: Dialogue) -> None:
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.recv(1024)  # its greeting
+    connection.sendall(next(dialogue))
+    selector.register(connection, selectors.EVENT_READ, dialogue)
+
+
+def _go_on(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+    connection = key.fileobj
+    assert isinstance(connection, socket.socket)
+    try:
+        connection.sendall(key.data.send(connection.recv(8192)))
+    except StopIteration:
+        selector.unregister(connection)
+        connection.close()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
