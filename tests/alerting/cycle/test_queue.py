@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from alerting.cycle.load import load
 from alerting.cycle.queue import Claim, claim, oldest_due, put_off, reap, reap_worker, release
 from alerting.messages import message_new
 from alerting.models import Death, Message, MessageKind, Notification
@@ -19,14 +21,15 @@ from tests.alerting.cycle.conftest import Post
 from tests.alerting.world import NOW, World
 
 pytestmark = pytest.mark.django_db(transaction=True)
-LEASE = timedelta(minutes=2)
+LEASE, HOUR = timedelta(minutes=2), timedelta(hours=1)
 
 
-def fill(world: World, count: int, *, email: str) -> None:
+def fill(world: World, count: int, *, email: str, kind: str = "email", ago: timedelta = timedelta()) -> None:
     user = world.make_user(email)
-    channel = world.make_channel(user)
+    channel = world.make_channel(user, kind=kind)
+    organisation, due = world.organisation.pk, NOW - ago
     Message.objects.bulk_create(
-        message_new(organisation_id=world.organisation.pk, channel=channel, kind=MessageKind.TEST, due_at=NOW, now=NOW)
+        message_new(organisation_id=organisation, channel=channel, kind=MessageKind.TEST, due_at=due, now=due)
         for _ in range(count)
     )
 
@@ -45,6 +48,70 @@ def test_a_flood_of_one_organisation_holds_up_no_other(world: World) -> None:
     owners = list(Message.objects.filter(pk__in=taken.message_ids).values_list("organisation__slug", flat=True))
     assert len(owners) == 10
     assert owners.count("other") == 3
+
+
+def test_each_kind_of_channel_gets_its_own_room_however_old_the_flood_of_another_is(world: World) -> None:
+    fill(world, 30, email="flood@moana.example", ago=HOUR)
+    fill(world, 3, email="hook@moana.example", kind="webhook")
+    other = World("other")
+    fill(other, 30, email="many@other.example", ago=HOUR)
+    fill(other, 1, email="slack@other.example", kind="slack")
+
+    taken = take(rooms={"realtime:email": 9, "realtime:webhook": 2, "realtime:slack": 5})
+
+    assert taken.lanes == {"realtime:email": 9, "realtime:webhook": 2, "realtime:slack": 1}
+    assert lanes_and_owners(taken) == {
+        ("realtime:email", "moana"): 5,
+        ("realtime:email", "other"): 4,
+        ("realtime:webhook", "moana"): 2,
+        ("realtime:slack", "other"): 1,
+    }
+
+
+def test_what_one_organisation_has_no_need_for_goes_to_the_others(world: World) -> None:
+    fill(world, 30, email="flood@moana.example", ago=HOUR)
+    other = World("other")
+    fill(other, 1, email="single@other.example")
+
+    assert lanes_and_owners(take(10)) == {("realtime:email", "moana"): 9, ("realtime:email", "other"): 1}
+
+
+def test_more_organisations_than_room_take_turns_by_age(world: World) -> None:
+    for number in range(4):
+        fill(World(f"o{number}"), 2, email=f"a@o{number}.example", ago=number * HOUR)
+
+    assert [lanes_and_owners(take(1)) for _ in range(3)] == [
+        {("realtime:email", "o3"): 1},
+        {("realtime:email", "o3"): 1},
+        {("realtime:email", "o2"): 1},
+    ]
+    assert lanes_and_owners(take(2)) == {("realtime:email", "o2"): 1, ("realtime:email", "o1"): 1}
+
+
+def test_only_one_is_the_oldest_of_all_lanes(world: World) -> None:
+    fill(world, 2, email="a@moana.example")
+    fill(world, 2, email="hook@moana.example", kind="webhook", ago=HOUR)
+
+    taken = take(1, lanes=["realtime:email", "realtime:slack", "realtime:webhook"], only_one=True)
+
+    assert lanes_and_owners(taken) == {("realtime:webhook", "moana"): 1}
+    assert Message.objects.filter(state="claimed").count() == 1
+
+
+def test_a_claim_is_prepared_in_turns_of_organisations_and_kinds(world: World) -> None:
+    fill(world, 6, email="flood@moana.example", ago=HOUR)
+    fill(world, 1, email="hook@moana.example", kind="webhook")
+    fill(World("other"), 1, email="single@other.example")
+
+    found = load(take(10, lanes=["realtime:email", "realtime:webhook"]))
+
+    first = [(message.organisation_id, message.lane) for message in list(found.messages)[:3]]
+    assert len(found.messages) == 8
+    assert len(set(first)) == 3
+
+
+def lanes_and_owners(taken: Claim) -> Counter[tuple[str, str]]:
+    return Counter(Message.objects.filter(pk__in=taken.message_ids).values_list("lane", "organisation__slug"))
 
 
 def test_two_workers_never_hold_the_same_message(world: World) -> None:
