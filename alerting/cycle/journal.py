@@ -81,6 +81,8 @@ class Journal:
             if self._memory is not None and os.fstat(self._file).st_nlink == 0:
                 self.leave()  # somebody has removed it: nobody would find what is written there
             memory = self._memory = self._memory or self._opened()
+            # readers wait for a young one only, and some file systems see no writes to a file that is mapped: tmpfs
+            os.utime(self._file)
         except OSError as fault:
             self.leave()
             with suppress(OSError):

@@ -50,6 +50,17 @@ def page_of(journal: Journal) -> Page:
     return next(journal.pages())
 
 
+def test_each_cycle_makes_it_young_again(journal: Journal, tmp_path: Path) -> None:
+    """Writes to a mapped file are seen by not all file systems, and an old journal is waited for by nobody."""
+    page_of(journal)
+    (path,) = journals_in(tmp_path / "journals")
+    os.utime(path, (0, 0))
+
+    page_of(journal)
+
+    assert path.stat().st_mtime > 0
+
+
 def test_each_connection_keeps_its_last_two(journal: Journal, tmp_path: Path) -> None:
     first, second = journal.pages()
 
