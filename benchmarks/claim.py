@@ -27,7 +27,7 @@ from benchmarks.stage.databases import throw_away, used_here
 
 PENDING = 1_000_000
 SMALL_ORGANISATIONS, SMALL_SHARE = 200, 50
-SIZES = (200, 500, 1000)  # what leaves in a second on ways out of that speed; the last is the default of CLAIM_SIZE
+SIZES = (200, 500, 1000)  # what leaves in half a second on some way out; the last is the default of CLAIM_SIZE
 CLAIMS = 20  # in one round
 LANE = "realtime:email"
 

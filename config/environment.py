@@ -150,7 +150,10 @@ class Environment(BaseSettings):
         1000,
         ge=1,
         le=5000,
-        description="Messages that one send cycle has in hand at most. It takes what leaves in about half a second.",
+        description=(
+            "Messages that one send cycle has in hand at most for each kind of channel. "
+            "It takes what leaves in about half a second."
+        ),
     )
     lease_seconds: Number = Field(120, ge=5, le=3600, description="How long a claim holds before others may take it.")
     send_deadline_seconds: Number = Field(30, ge=1, le=600, description="Time for one message on the wire.")

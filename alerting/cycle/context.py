@@ -73,5 +73,5 @@ class CycleContext:
     budget: float = field(default_factory=cycle_budget)  # a cycle lasts no longer, its last message included
 
     def lane(self, kind: str) -> str:
-        """That of its cadence, for this kind of channel."""
+        """The name of its cadence's lane for this kind of channel."""
         return lane_name(cadence=self.cadence, channel_kind=kind)

@@ -64,13 +64,13 @@ def reader_of(user: User | UserRow) -> facts.Reader:
 
 
 def sending_of(
-    message: MessageRow, user: UserRow, context: CycleContext, *, now: datetime, unsubscribe_link: str
+    message: MessageRow, user: UserRow, context: CycleContext, *, now: datetime, unsubscribe_url: str
 ) -> facts.Sending:
     return facts.Sending(
         now=now,
         due_at=message.due_at,
         late_after=context.late_after,
-        unsubscribe_link=unsubscribe_link,
+        unsubscribe_link=unsubscribe_url,
         site_link=links.home_url(),
         organisation=user.organisation,
     )

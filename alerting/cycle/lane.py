@@ -99,7 +99,7 @@ class Lane:
         self._told_done = done
         self._queue: deque[Ready] = deque()
         self._unfinished = 0
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # that of the condition: to enter it by that one costs more
         self._changed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
         self._serving = 0

@@ -34,7 +34,7 @@ from vessels.models import Area, Vessel
 
 Found = TypeVar("Found")
 
-_OWNER = attrgetter("organisation_id", "lane")
+_LANE, _LANE_AND_OWNER = attrgetter("lane"), attrgetter("lane", "organisation_id")
 
 
 class LookUpFailed(Exception):
@@ -58,8 +58,8 @@ class DigestWindow:
 class Loaded:
     """The rows that stages look things up in; what is missing here was not found.
 
-    Messages stand in the order in which they are prepared: organisations and ways out in turn, so that a single alert
-    waits for no flood in its own claim.
+    Messages stand in the order in which they are prepared: ways out in turn, and organisations on each, so that a
+    single alert waits for no flood in its own claim. Large ones come last.
 
     Whoever works on a message takes it out, so that its words go with it.
     """
@@ -90,7 +90,7 @@ def load(claimed: Claim) -> Loaded:
     user_ids = {message.user_id for message in messages}
     channel_ids = {message.channel_id for message in messages}
     return Loaded(
-        messages=deque(in_turn(usual, owner=_OWNER)),
+        messages=deque(in_turn(in_turn(usual, owner=_LANE_AND_OWNER), owner=_LANE)),
         large=deque(large),
         users=_ask("query_failed_user_profiles", user_ids, lambda: user_rows(user_ids)),
         channels=_ask("query_failed_user_profiles", channel_ids, lambda: channel_rows(channel_ids)),

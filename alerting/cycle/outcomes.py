@@ -69,7 +69,7 @@ class Next(NamedTuple):
     counted: bool = True  # as a step of the retry ladder
 
 
-SENT = Next(State.SENT)
+SENT = Next(State.SENT)  # and so says the statement of an outcome that does not say what comes next
 
 
 class Settled:
@@ -172,7 +172,7 @@ def _write(outcomes: Sequence[Outcome], worker: str) -> frozenset[int]:
 def rows_write(rows: Sequence[dict[str, Any]], *, worker: str) -> frozenset[int]:
     """What `row_of` made, in one statement. Returns the messages whose claim still held."""
     # as one JSON text: twelve arrays cost psycopg ten times as much
-    values = {"rows": json.dumps(rows), "worker": worker[:200]}
+    values = {"rows": json.dumps(rows), "worker": storable(worker)[:200]}
     return frozenset(row[0] for row in prepared_run(_RECORD, values))
 
 
@@ -200,6 +200,7 @@ def row_of(message_id: int, token: UUID, tried: Tried, then: Next = SENT) -> dic
     }
     fault = tried.fault
     if fault is None:
+        assert then == SENT
         return row
     return row | {
         "next_attempt_at": then.at.isoformat() if then.at else None,

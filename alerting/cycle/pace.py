@@ -39,7 +39,7 @@ class Pace:
         now = self._monotonic()
         gone, seconds = self._had - unfinished, now - self._since
         if gone > 0 and seconds > 0:
-            leaves = int(gone / seconds * SECONDS_IN_HAND)
+            worth = int(gone / seconds * SECONDS_IN_HAND)
             # at most twice as many as before: one quick moment says little
-            self._in_hand = max(min(leaves, 2 * self._in_hand, self._most), min(FEWEST, self._most))
+            self._in_hand = max(min(worth, 2 * self._in_hand, self._most), min(FEWEST, self._most))
         self._since, self._had = now, unfinished

@@ -1,7 +1,8 @@
 """The queue: claims by lease and token on the rows of `Message`.
 
-A claim is one statement, so two workers can never hold the same row. The token fences every later write: whoever
-lost the lease writes nothing. What is claimed is fair between organisations: no flood of one holds up another.
+A claim is made by one statement at a time, each of which passes over what others hold: two workers can never hold the
+same row. The token fences every later write: whoever lost the lease writes nothing. What is claimed is fair between
+organisations and kinds of channel: no flood holds up others.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ RELEASED: dict[str, Any] = {"claim_token": None, "lease_until": None, "claimed_b
 # Three workers that died with nothing but this message in hand: it is the message.
 DEATHS_TO_QUARANTINE = 3
 
-# One probe of the index for each lane and organisation; the organisations of a lane in the order of their oldest.
+# One probe of the index for each organisation; in the order of their oldest. `lane` is the statement's around it.
 _HEADS = """
     SELECT o.id, first.next_attempt_at FROM accounts_organisation o CROSS JOIN LATERAL (
         SELECT m.next_attempt_at FROM alerting_message m
@@ -53,8 +54,9 @@ _OLDEST = f"""
     SELECT min(head.next_attempt_at)
     FROM unnest(%(lanes)s::text[]) AS lane(name) CROSS JOIN LATERAL ({_HEADS} LIMIT 1) head
 """  # noqa: S608 (all of it our own text)
-# A lane's room is shared by the organisations that have something. Their rows are looked for where the probe ended:
-# before it the index may hold a hundred thousand rows that have left, until a vacuum.
+# A lane's room is shared by the organisations that have something: the first of each, then the second, until it is
+# full. Of more organisations than it has room for those come first whose message has waited longest. Rows are looked
+# for where the probe ended: before it the index may hold a hundred thousand rows that have left, until a vacuum.
 _CLAIM = f"""
     WITH due AS MATERIALIZED (
         SELECT lane.name, lane.room, head.id, head.next_attempt_at,
@@ -62,14 +64,16 @@ _CLAIM = f"""
         FROM unnest(%(lanes)s::text[], %(rooms)s::bigint[]) AS lane(name, room)
         CROSS JOIN LATERAL ({_HEADS} LIMIT lane.room) head
     ), taken AS MATERIALIZED (
-        SELECT row.id FROM (SELECT DISTINCT name, room FROM due) lane CROSS JOIN LATERAL (
-            SELECT row.id, row.next_attempt_at FROM due CROSS JOIN LATERAL (
-                SELECT m.id, m.next_attempt_at FROM alerting_message m
-                WHERE m.lane = due.name AND m.organisation_id = due.id
-                AND m.next_attempt_at >= due.next_attempt_at AND {{due}} ORDER BY m.next_attempt_at
-                LIMIT due.share FOR UPDATE SKIP LOCKED
-            ) row WHERE due.name = lane.name ORDER BY row.next_attempt_at LIMIT lane.room
-        ) row ORDER BY row.next_attempt_at LIMIT %(limit)s
+        SELECT chosen.id FROM (SELECT DISTINCT name, room FROM due) filled CROSS JOIN LATERAL (
+            SELECT held.id, held.next_attempt_at FROM due CROSS JOIN LATERAL (
+                SELECT own.*, row_number() OVER (ORDER BY own.next_attempt_at) AS turn FROM (
+                    SELECT m.id, m.next_attempt_at FROM alerting_message m
+                    WHERE m.lane = due.name AND m.organisation_id = due.id
+                    AND m.next_attempt_at >= due.next_attempt_at AND {{due}} ORDER BY m.next_attempt_at
+                    LIMIT due.share FOR UPDATE SKIP LOCKED
+                ) own
+            ) held WHERE due.name = filled.name ORDER BY held.turn, held.next_attempt_at LIMIT filled.room
+        ) chosen ORDER BY chosen.next_attempt_at LIMIT %(limit)s
     )
     UPDATE alerting_message
     SET state = 'claimed', claim_token = %(token)s, lease_until = clock_timestamp() + %(lease)s, claimed_by = %(worker)s
@@ -87,13 +91,13 @@ _BY_INDEX = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), "
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one worker holds. `ends_at`: of its own monotonic seconds, a little before the lease does. `lanes`: how many
-    of each lane were taken."""
+    """What one worker holds. `ends_at`: of its own monotonic seconds, a little before the lease does. `by_lane`: how
+    many of each lane were taken."""
 
     token: UUID
     ends_at: float
     message_ids: tuple[int, ...]
-    lanes: Mapping[str, int] = field(default_factory=dict)
+    by_lane: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 def claim(
@@ -107,7 +111,7 @@ def claim(
     monotonic: Clock = time.monotonic,
 ) -> Claim:
     """Take due messages of these lanes, of each at most as many as it has room for: the same share for each
-    organisation. `only_one`: of all lanes together.
+    organisation. `only_one`: a single message, the oldest of all lanes.
 
     Leases run by the database's clock: those of several machines may differ, and a claim that another machine takes
     for ended is sent twice. `worker`: a name that no other process has; its claims are ended when it is seen to die.
@@ -117,7 +121,7 @@ def claim(
     statement = _CLAIM.format(due=_DUE.format(deaths="> 0" if suspects else "= 0"))
     fixed: dict[str, Any] = {"now": now, "token": token, "lease": lease, "worker": worker[:200]}
     taken: list[int] = []
-    lanes: Counter[str] = Counter()
+    by_lane: Counter[str] = Counter()
     left = dict(rooms)
     with transaction.atomic():
         prepared_run(_BY_INDEX)
@@ -125,13 +129,13 @@ def claim(
             asked = {"lanes": list(left), "rooms": list(left.values()), "limit": 1 if only_one else sum(left.values())}
             found = prepared_run(statement, fixed | asked)
             taken += [message for message, _ in found]
-            of_lane = Counter(lane for _, lane in found)
-            lanes += of_lane
+            now_taken = Counter(lane for _, lane in found)
+            by_lane += now_taken
             # nothing of a lane: nothing is due, or another worker has it
-            left = {lane: room - of_lane[lane] for lane, room in left.items() if 0 < of_lane[lane] < room}
+            left = {lane: room - now_taken[lane] for lane, room in left.items() if 0 < now_taken[lane] < room}
             if only_one:
                 break
-    return Claim(token, ends_at, tuple(sorted(taken)), lanes)
+    return Claim(token, ends_at, tuple(sorted(taken)), by_lane)
 
 
 def oldest_due(*, lanes: Sequence[str], now: datetime) -> datetime | None:

@@ -66,10 +66,10 @@ def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
     if user is None or channel is None:
         raise ValueError("a message without user or channel was not ended by the re-check")
     now = context.clock()
-    unsubscribe = unsubscribe_link(checked, user)
+    unsubscribe_url = unsubscribe_link(checked, user)
     fresh = False
     if not message.is_written or now - message.due_at > context.late_after:
-        sending = sending_of(message, user, context, now=now, unsubscribe_link=unsubscribe)
+        sending = sending_of(message, user, context, now=now, unsubscribe_url=unsubscribe_url)
         fresh = _words_make(_Letter(checked, found, context, reader_of(user), sending))
     outgoing = Outgoing(
         message_id=message.message_id,
@@ -77,7 +77,7 @@ def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
         subject=message.subject,
         text=message.text,
         html=message.html,
-        unsubscribe_url=unsubscribe,
+        unsubscribe_url=unsubscribe_url,
         at=now,
         return_path=return_address(message.pk) if channel.kind == ChannelKind.EMAIL else "",
         **for_programs(checked, found, now=now),
@@ -86,8 +86,8 @@ def write(checked: Checked, found: Loaded, context: CycleContext) -> Written:
 
 
 def _words_make(letter: _Letter) -> bool:
-    """Those of the first attempt stay; that they come late is the one thing that is added to them. Returns whether they
-    changed."""
+    """Words of the first attempt stay; that they come late is the one thing that is added to them. Returns whether the
+    words changed."""
     message = letter.checked.message
     if not message.is_written:
         rendered = _render(letter)

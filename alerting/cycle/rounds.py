@@ -102,7 +102,7 @@ class Rounds:
             return True  # all hands are full
         claimed = self._claim(rooms)
         self._more -= rooms.keys()
-        self._more |= {kind for kind, room in rooms.items() if claimed.lanes.get(self._context.lane(kind)) == room}
+        self._more |= {kind for kind, room in rooms.items() if claimed.by_lane.get(self._context.lane(kind)) == room}
         self._work(claimed)
         return bool(claimed.message_ids)
 

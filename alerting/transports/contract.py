@@ -13,7 +13,7 @@ Clock = Callable[[], float]  # seconds, monotonic
 
 
 class Outgoing(NamedTuple):
-    """A rendered message on its way to one address."""
+    """A rendered message on its way to one address. Made by keyword: its fields are many."""
 
     message_id: str  # the same for every attempt: a repeat can be recognised by it
     address: str

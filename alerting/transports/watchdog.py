@@ -15,7 +15,7 @@ class Watchdog:
 
     def __init__(self, current_socket: Callable[[], socket.socket | None]) -> None:
         self._socket = current_socket
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # that of the condition: to enter it by that one costs more
         self._changed = threading.Condition(self._lock)
         self._deadline: float | None = None
         self._wakes_at = math.inf

@@ -4,8 +4,8 @@ The same mails from the same PostgreSQL to the same mail server, each sender in 
 before it has looked at its queue (starting Python, filling its tables) is not measured; the recording of every outcome
 is. Peers are given mails that are written already, so ours is compared with its words fixed beforehand (`prepared`);
 `rendered` shows the production path, where the send cycle writes the words of each alert itself. `bare` is no sender,
-but shows what this machine carries at most: connections whose waits are all of the same length end in clumps, which the
-mail server and its client work off one by one.
+but shows what one bare process carries here: where all waits are of the same length, answers come in bursts, which the
+mail server and its client handle one after another.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _at_once(ours: dict[str, str], peers: dict[str, str]) -> Iterator[Case]:
 
 
 def _slow(connections: int, ours: dict[str, str], peers: dict[str, str]) -> Iterator[Case]:
-    """The most that these connections can carry is connections / latency, and on this machine what `bare` does."""
+    """The most that these connections can carry is connections / latency, and here about what `bare` does."""
     name = f"{connections} connections"
     split = f"{name} in 2 processes"
     bare = f"bare, {name}"

@@ -1,4 +1,4 @@
-"""What this machine carries at most: `python -m benchmarks.sender.bare MESSAGES CONNECTIONS`.
+"""What one bare process carries on this machine: `python -m benchmarks.sender.bare MESSAGES CONNECTIONS`.
 
 A client without a queue, without records and without threads: mails that are written already, one after another on each
 connection, envelope and content in two pieces as every sender here sends them. It shares the machine's processors with
@@ -8,6 +8,7 @@ the mail server as the senders do.
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import socket
 import sys
@@ -17,8 +18,15 @@ import django
 
 from benchmarks.sender.mails import FROM, Mail, mail
 
+LONGEST_SILENCE_SECONDS = 10.0
+_REFUSED = re.compile(rb"^[45]", re.MULTILINE)
+
 # What to send next; is sent what the server answered.
 Dialogue = Generator[bytes, bytes, None]
+
+
+class Refused(Exception):
+    """The server wants no content for an envelope. It says so in these words."""
 
 
 def main(messages: int, connections: int) -> None:
@@ -35,14 +43,18 @@ def main(messages: int, connections: int) -> None:
 
 
 def answers_to(mails: Iterable[tuple[bytes, bytes]], *, port: int, connections: int) -> list[bytes]:
-    """What the server on loopback says to each of these mails, given as envelope and content."""
+    """What the server on loopback says to each of these mails, given as envelope and content. Raises `Refused` for an
+    envelope that it refuses, `TimeoutError`, and `OSError` where a connection is lost."""
     answers: list[bytes] = []
     waiting = iter(mails)
     with selectors.DefaultSelector() as selector:
         for _ in range(connections):
             _begin(selector, port, _dialogue(waiting, answers))
         while selector.get_map():
-            for key, _ in selector.select():
+            events = selector.select(LONGEST_SILENCE_SECONDS)
+            if not events:
+                raise TimeoutError(f"the server said nothing for {LONGEST_SILENCE_SECONDS:g} s")
+            for key, _ in events:
                 _go_on(selector, key)
     return answers
 
@@ -59,7 +71,9 @@ def _dialogue(waiting: Iterator[tuple[bytes, bytes]], answers: list[bytes]) -> D
     yield b"EHLO bench.example\r\n"
     for envelope, content in waiting:
         heard = yield envelope
-        while b"354 " not in heard:
+        while b"\n354 " not in heard:
+            if _REFUSED.search(heard):
+                raise Refused(heard)
             heard += yield b""
         answers.append((yield content))
 
@@ -75,8 +89,11 @@ def _begin(selector: selectors.BaseSelector, port: int, dialogue: Dialogue) -> N
 def _go_on(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
     connection = key.fileobj
     assert isinstance(connection, socket.socket)
+    heard = connection.recv(8192)
+    if not heard:
+        raise ConnectionError("the server closed a connection")
     try:
-        connection.sendall(key.data.send(connection.recv(8192)))
+        connection.sendall(key.data.send(heard))
     except StopIteration:
         selector.unregister(connection)
         connection.close()

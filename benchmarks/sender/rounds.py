@@ -74,7 +74,7 @@ def mailer_sender(environment: Mapping[str, str], messages: int) -> Sender:
 
 
 def bare_sender(environment: Mapping[str, str], *, connections: int) -> Sender:
-    """No sender, but the most that any could reach on this machine."""
+    """No sender, but what one bare process carries here."""
     return Sender("benchmarks.sender.bare", (str(connections),), environment)
 
 

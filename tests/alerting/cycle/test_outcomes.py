@@ -1,4 +1,4 @@
-"""What becomes of a message after a fault: the retry ladder, without a database."""
+"""What becomes of a message after an attempt: the retry ladder, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from datetime import timedelta
 import pytest
 
 from alerting.cycle.context import REALTIME, CycleContext
-from alerting.cycle.outcomes import after_fault, storable
+from alerting.cycle.outcomes import SENT, Next, after_fault, row_of, rows_write, storable
+from alerting.cycle.queue import claim
+from alerting.cycle.tried import Tried
 from alerting.cycle.ways_out import probe_after
-from alerting.models import ErrorKind, State
+from alerting.models import Attempt, ErrorKind, Message, State
 from alerting.transports import TransportError
+from tests.alerting.cycle.conftest import Post
 from tests.alerting.world import NOW
+
+LATER = NOW + timedelta(minutes=2)
 
 
 def wait_after(fault: TransportError, *, attempts: int = 1, jitter: float = 0.5) -> float:
@@ -62,3 +67,44 @@ def test_a_way_that_is_shut_is_probed_when_the_other_side_asks_for_it_within_rea
         return probe_after(fault).total_seconds()
 
     assert [after(None), after(3), after(120), after(86_400)] == [15, 15, 120, 600]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("fault", "then", "kept"),
+    [
+        (None, SENT, ("sent", "", "", 1, NOW, "sent", "", "250 Ok", "")),
+        (
+            TransportError("full", kind=ErrorKind.TRANSIENT),
+            Next(State.PENDING, LATER),
+            ("pending", "full", "transient", 1, LATER, "failed", "transient", "250 Ok", "trace"),
+        ),
+        (
+            TransportError("not us", kind=ErrorKind.CONFIGURATION),
+            Next(State.PENDING, LATER, counted=False),
+            ("pending", "not us", "configuration", 0, LATER, "failed", "configuration", "250 Ok", "trace"),
+        ),
+        (
+            TransportError("gone", kind=ErrorKind.TRANSIENT, unknown=True),
+            Next(State.FAILED),
+            ("failed", "gone", "transient", 1, NOW, "unknown", "transient", "250 Ok", "trace"),
+        ),
+    ],
+)
+def test_all_that_an_outcome_says_is_kept(
+    post: Post, fault: TransportError | None, then: Next, kept: tuple[object, ...]
+) -> None:
+    message = post.alert().message_id
+    Message.objects.update(next_attempt_at=NOW)
+    taken = claim(rooms={"realtime:email": 1}, now=NOW, lease=timedelta(minutes=1), worker="host:7:run")
+    tried = Tried(NOW, LATER, "250 Ok", fault, "trace" if fault else "")
+
+    assert rows_write([row_of(message, taken.token, tried, then)], worker="host:7:run \udc80") == {message}
+
+    row, attempt = Message.objects.get(), Attempt.objects.get()
+    assert kept == (
+        row.state, row.reason, row.error_kind, row.attempts_made, row.next_attempt_at,
+        attempt.outcome, attempt.error_kind, attempt.answer, attempt.traceback,
+    )  # fmt: skip
+    assert (attempt.started_at, attempt.ended_at, attempt.worker) == (NOW, LATER, "host:7:run ?")
+    assert (row.claim_token, row.sent_at) == (None, LATER if fault is None else None)

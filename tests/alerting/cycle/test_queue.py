@@ -54,12 +54,12 @@ def test_each_kind_of_channel_gets_its_own_room_however_old_the_flood_of_another
     fill(world, 30, email="flood@moana.example", ago=HOUR)
     fill(world, 3, email="hook@moana.example", kind="webhook")
     other = World("other")
-    fill(other, 30, email="many@other.example", ago=HOUR)
+    fill(other, 30, email="many@other.example", ago=HOUR / 2)
     fill(other, 1, email="slack@other.example", kind="slack")
 
     taken = take(rooms={"realtime:email": 9, "realtime:webhook": 2, "realtime:slack": 5})
 
-    assert taken.lanes == {"realtime:email": 9, "realtime:webhook": 2, "realtime:slack": 1}
+    assert taken.by_lane == {"realtime:email": 9, "realtime:webhook": 2, "realtime:slack": 1}
     assert lanes_and_owners(taken) == {
         ("realtime:email", "moana"): 5,
         ("realtime:email", "other"): 4,
@@ -70,13 +70,32 @@ def test_each_kind_of_channel_gets_its_own_room_however_old_the_flood_of_another
 
 def test_what_one_organisation_has_no_need_for_goes_to_the_others(world: World) -> None:
     fill(world, 30, email="flood@moana.example", ago=HOUR)
-    other = World("other")
-    fill(other, 1, email="single@other.example")
+    fill(world, 30, email="hook@moana.example", kind="webhook", ago=HOUR)
+    fill(World("other"), 1, email="single@other.example", kind="webhook")
 
-    assert lanes_and_owners(take(10)) == {("realtime:email", "moana"): 9, ("realtime:email", "other"): 1}
+    taken = take(10, lanes=["realtime:email", "realtime:webhook"])
+
+    assert lanes_and_owners(taken) == {
+        ("realtime:email", "moana"): 10,
+        ("realtime:webhook", "moana"): 9,
+        ("realtime:webhook", "other"): 1,
+    }
 
 
-def test_more_organisations_than_room_take_turns_by_age(world: World) -> None:
+@pytest.mark.parametrize(("floods", "room"), [(2, 4), (5, 20), (13, 100)])
+def test_no_number_of_older_floods_keeps_a_single_message_out_of_a_claim(floods: int, room: int, world: World) -> None:
+    """Rounded up, the shares of the floods are more than the room, and theirs are older."""
+    for number in range(floods):
+        fill(World(f"o{number}"), 2 * room // floods, email=f"a@o{number}.example", ago=HOUR)
+    fill(world, 1, email="single@moana.example")
+
+    found = lanes_and_owners(take(room))
+
+    assert found["realtime:email", "moana"] == 1
+    assert sum(found.values()) == room
+
+
+def test_of_more_organisations_than_room_those_that_have_waited_longest_come_first(world: World) -> None:
     for number in range(4):
         fill(World(f"o{number}"), 2, email=f"a@o{number}.example", ago=number * HOUR)
 
@@ -99,15 +118,16 @@ def test_only_one_is_the_oldest_of_all_lanes(world: World) -> None:
 
 
 def test_a_claim_is_prepared_in_turns_of_organisations_and_kinds(world: World) -> None:
-    fill(world, 6, email="flood@moana.example", ago=HOUR)
+    """However many organisations have mails, the one for another way out waits for one of them."""
+    for number in range(6):
+        fill(World(f"o{number}"), 3, email=f"a@o{number}.example", ago=HOUR)
     fill(world, 1, email="hook@moana.example", kind="webhook")
-    fill(World("other"), 1, email="single@other.example")
 
-    found = load(take(10, lanes=["realtime:email", "realtime:webhook"]))
+    found = list(load(take(30, lanes=["realtime:email", "realtime:webhook"])).messages)
 
-    first = [(message.organisation_id, message.lane) for message in list(found.messages)[:3]]
-    assert len(found.messages) == 8
-    assert len(set(first)) == 3
+    assert {message.lane for message in found[:2]} == {"realtime:email", "realtime:webhook"}
+    assert len({message.organisation_id for message in found[:7]}) == 7
+    assert len(found) == 19
 
 
 def lanes_and_owners(taken: Claim) -> Counter[tuple[str, str]]:
@@ -116,20 +136,21 @@ def lanes_and_owners(taken: Claim) -> Counter[tuple[str, str]]:
 
 def test_two_workers_never_hold_the_same_message(world: World) -> None:
     fill(world, 200, email="a@moana.example")
+    fill(World("other"), 100, email="hook@other.example", kind="webhook")
     found: list[int] = []
 
-    def work() -> None:
-        while taken := take(7).message_ids:
+    def work(only_one: bool) -> None:
+        while taken := take(7, lanes=["realtime:email", "realtime:webhook"], only_one=only_one).message_ids:
             found.extend(taken)
         connection.close()
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, args=[number == 0]) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert len(found) == len(set(found)) == 200
+    assert len(found) == len(set(found)) == 300
 
 
 @pytest.mark.parametrize("way", ["claim", "oldest"])

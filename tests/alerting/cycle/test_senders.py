@@ -13,9 +13,10 @@ import pytest
 from django.db import DataError, OperationalError, connection
 
 from accounts.models import Channel
-from alerting.cycle import recorder, senders
+from alerting.cycle import recorder, rounds, senders
 from alerting.cycle.journal import Journal
 from alerting.cycle.outcomes import Outcome, Recorded
+from alerting.cycle.queue import Claim, claim
 from alerting.cycle.recovery import acceptances_recover
 from alerting.cycle.telling import Telling
 from alerting.messages import message_new
@@ -45,6 +46,27 @@ def queue_messages(world: World, count: int, **fields: Any) -> None:
         for name, value in fields.items():
             setattr(made, name, value)
         made.save()
+
+
+def test_while_a_server_lets_us_wait_the_queue_is_asked_a_few_times_a_second(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a kind of which more was due than there was room for: else the cycle would claim as fast as it can."""
+    smtp_server.delay = 1.0
+    queue_messages(post.world, 2)
+    claims: list[int] = []
+
+    def counted(**named: Any) -> Claim:
+        taken = claim(**named)
+        claims.append(len(taken.message_ids))
+        return taken
+
+    monkeypatch.setattr(rounds, "claim", counted)
+
+    post.cycle(limits=lambda kind: Limits(1), claim_size=2)
+
+    assert sum(claims) == len(smtp_server.mails) == 2
+    assert len(claims) < 60  # two seconds at ten a second, and some more
 
 
 def test_slow_answers_are_waited_for_on_all_connections_at_once(post: Post, smtp_server: SmtpServer) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.sender.bare import answers_to, pieces
+import pytest
+
+from benchmarks.sender.bare import Refused, answers_to, pieces
 from benchmarks.sender.mails import mail
 from tests.smtp_server import SmtpServer
 
@@ -20,3 +22,10 @@ def test_a_refusal_is_an_answer_too(smtp_server: SmtpServer) -> None:
     smtp_server.data_answers[mail(1).address] = "550 5.7.1 no"
 
     assert [answer[:3] for answer in answers_to([pieces(mail(1))], port=smtp_server.port, connections=1)] == [b"550"]
+
+
+def test_a_refused_envelope_ends_it_with_the_servers_words(smtp_server: SmtpServer) -> None:
+    smtp_server.rcpt_answers[mail(1).address] = "550 5.1.1 nobody"
+
+    with pytest.raises(Refused, match="nobody"):
+        answers_to([pieces(mail(1))], port=smtp_server.port, connections=1)
