@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ SMALL_ORGANISATIONS, SMALL_SHARE = 200, 50
 SIZES = (200, 500, 1000)  # what leaves in half a second on some way out; the last is the default of CLAIM_SIZE
 CLAIMS = 20  # in one round
 LANE = "realtime:email"
+LANES = (LANE, "realtime:slack", "realtime:webhook")  # what a cycle asks for at once
 
 _END_SMALL = """
     UPDATE alerting_message SET state = 'cancelled', reason = 'bench'
@@ -58,9 +59,15 @@ def cases() -> Iterator[Case]:
         several = f"{PENDING:,} wait, {SMALL_ORGANISATIONS} organisations"
         for size in SIZES:
             yield Case(case=f"{several}, {size:,} a claim", unit="µs/row", ours=partial(cost_of_rows, size=size))
+        three = f"{several}, {SIZES[-1]:,} a claim, three kinds"
+        yield Case(case=three, unit="µs/row", ours=partial(cost_of_rows, size=SIZES[-1], lanes=LANES))
         yield Case(case="none with a death", unit="ms/claim", ours=partial(cost_of_none, suspects=True))
-        yield Case(case="all of a kind that pauses", unit="ms/claim", ours=partial(cost_of_none, lane="realtime:slack"))
-        yield Case(case="all of the other cadence", unit="ms/claim", ours=partial(cost_of_none, lane="digest:email"))
+        yield Case(
+            case="all of a kind that pauses", unit="ms/claim", ours=partial(cost_of_none, lanes=("realtime:slack",))
+        )
+        yield Case(
+            case="all of the other cadence", unit="ms/claim", ours=partial(cost_of_none, lanes=("digest:email",))
+        )
         _execute(_END_SMALL)
         _execute("VACUUM ANALYZE alerting_message")
         for size in SIZES:
@@ -107,30 +114,31 @@ def _channel(number: int, *, now: datetime) -> Channel:
     return Channel.objects.create(user=user, kind="email", name="mail", address=user.email, verified_at=now)
 
 
-def cost_of_rows(*, size: int) -> float:
+def cost_of_rows(*, size: int, lanes: Sequence[str] = (LANE,)) -> float:
     """Microseconds for each row of `CLAIMS` claims."""
     taken = 0
     began = time.perf_counter()
     for _ in range(CLAIMS):
-        taken += _claim(size)
+        taken += _claim(size, lanes=lanes)
     seconds = time.perf_counter() - began
     if taken != size * CLAIMS:
         raise RuntimeError(f"{taken} rows were claimed")
     return seconds / taken * 1e6
 
 
-def cost_of_none(*, suspects: bool = False, lane: str = LANE) -> float:
+def cost_of_none(*, suspects: bool = False, lanes: Sequence[str] = (LANE,)) -> float:
     """Milliseconds of a claim that finds nothing."""
     began = time.perf_counter()
-    if _claim(100, suspects=suspects, lane=lane):
+    if _claim(100, suspects=suspects, lanes=lanes):
         raise RuntimeError("there was something to claim")
     return (time.perf_counter() - began) * 1e3
 
 
-def _claim(limit: int, *, suspects: bool = False, lane: str = LANE) -> int:
+def _claim(room: int, *, suspects: bool = False, lanes: Sequence[str]) -> int:
     now = timezone.now()
     lease = timedelta(seconds=120)
-    found = claim(rooms={lane: limit}, now=now, lease=lease, worker="bench", suspects=suspects)
+    rooms = dict.fromkeys(lanes, room)
+    found = claim(rooms=rooms, now=now, lease=lease, worker="bench", suspects=suspects)
     return len(found.message_ids)
 
 
