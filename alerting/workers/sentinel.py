@@ -152,16 +152,24 @@ class ReportingSentinel(Sentinel):  # type: ignore[misc]
 
     def _stall(self, now: float) -> str:
         """Why nothing will move again, or ""."""
-        for process in (*self.pool, self.monitor, self.pusher):
-            if process.stillness.seconds(now) > STALLED_AFTER_SECONDS and process.is_alive():
-                return f"its {self._role(process)} does not run"
+        alive = [process for process in (*self.pool, self.monitor, self.pusher) if process.is_alive()]
+        still = [process.stillness.seconds(now) for process in alive]
+        longest = max(still, default=0.0)
+        waits = self._cycle_waits(now)
+        # a cycle may have waited since a moment before its worker stood still: then that is why nobody takes it
+        if longest > (STALLED_AFTER_SECONDS / 2 if waits else STALLED_AFTER_SECONDS):
+            return f"its {self._role(alive[still.index(longest)])} does not run"
+        if waits:
+            return "a cycle waits and no worker takes it"
+        return "nobody asks for cycles any more" if self._feeder.seconds(now) > STALLED_AFTER_SECONDS else ""
+
+    def _cycle_waits(self, now: float) -> bool:
+        """Whether one has waited for too long though workers are idle."""
         # read without the timer's lock, which a killed worker may hold
         idle = all(one.timer.get_obj().value == -1 for one in self.pool)
         if not (idle and self.task_queue.full()):
             self._takings += 1
-        if self._taking.seconds(now) > STALLED_AFTER_SECONDS:
-            return "a cycle waits and no worker takes it"
-        return "nobody asks for cycles any more" if self._feeder.seconds(now) > STALLED_AFTER_SECONDS else ""
+        return self._taking.seconds(now) > STALLED_AFTER_SECONDS
 
     def reincarnate(self, process: Any) -> None:
         """Replace what ended by itself; on a death by signal, our own included, end the deployment."""

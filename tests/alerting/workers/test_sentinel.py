@@ -51,3 +51,20 @@ def test_a_pause_of_the_whole_deployment_while_a_cycle_waits_is_none(sentinel: R
     after_an_hour = [sentinel._stall(now + 3600.0), sentinel._stall(now + 3600.5)]
 
     assert after_an_hour == ["", ""]
+
+
+def test_a_worker_that_stands_still_is_named_though_its_cycle_waited_first(sentinel: ReportingSentinel) -> None:
+    now = time.monotonic()
+    sentinel._stall(now + 0.5)
+    beats = [1.0]
+    timer = SimpleNamespace(get_obj=lambda: SimpleNamespace(value=-1))
+    stopped = SimpleNamespace(
+        stillness=Stillness(lambda: beats[0], now=now + 0.5), is_alive=lambda: True, timer=timer, pid=1
+    )
+    sentinel.pool.append(stopped)
+    beats[0] = 2.0  # its last
+
+    looks = [sentinel._stall(now + 0.5 * number) for number in range(2, 12)]
+
+    assert looks[:8] == [""] * 8
+    assert next(filter(None, looks)) == "its worker does not run"

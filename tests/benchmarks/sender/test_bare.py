@@ -1,4 +1,4 @@
-"""Tests of the client that shows what a machine carries at most."""
+"""Tests of the client that shows what one bare process carries."""
 
 from __future__ import annotations
 
