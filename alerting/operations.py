@@ -17,6 +17,7 @@ from alerting.messages import message_new
 from alerting.models import (
     RETRYABLE_STATES,
     Cadence,
+    Lease,
     Message,
     MessageKind,
     Notification,
@@ -62,7 +63,7 @@ def notification_cancel(*, notification: Notification, by: User, at: datetime) -
         raise OperationRefused(f"it is {row.state}; only what waits can be cancelled")
     reason = f"cancelled by {by}"
     if message is not None:
-        if message.state != State.PENDING:
+        if Lease.objects.filter(message=message).exists():
             raise OperationRefused("it is being sent at this moment")
         if message.notifications.filter(state=State.PENDING).exclude(pk=row.pk).exists():
             raise OperationRefused("it is part of a digest that is fixed; cancel the other parts with it")

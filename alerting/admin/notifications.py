@@ -177,7 +177,7 @@ class NotificationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="next attempt")
     def next_attempt(self, row: Notification) -> str:
-        waiting = row.message is not None and row.message.state in (State.PENDING, State.CLAIMED)
+        waiting = row.message is not None and row.message.state == State.PENDING
         return shown_time(row.message.next_attempt_at) if waiting and row.message else "–"
 
     @admin.display(description="subject")

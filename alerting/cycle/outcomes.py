@@ -40,13 +40,14 @@ _RECORD = """
             (message_id, claim_token, started_at, ended_at, outcome, error_kind, error, answer, traceback, worker)
         SELECT id, token, started_at, ended_at, outcome, error_kind, reason, answer, traceback, %(worker)s FROM outcome
         ON CONFLICT DO NOTHING
+    ), given_up AS (
+        DELETE FROM alerting_lease l USING outcome o WHERE l.message_id = o.id AND l.token = o.token RETURNING o.*
     ), ours AS (
         UPDATE alerting_message m SET
             state = o.state, reason = o.reason, error_kind = o.error_kind, attempts_made = m.attempts_made + o.counted,
             next_attempt_at = coalesce(o.next_attempt_at, m.next_attempt_at),
-            sent_at = CASE WHEN o.state = 'sent' THEN o.ended_at END,
-            claim_token = NULL, lease_until = NULL, claimed_by = ''
-        FROM outcome o WHERE m.id = o.id AND m.claim_token = o.token
+            sent_at = CASE WHEN o.state = 'sent' THEN o.ended_at END
+        FROM given_up o WHERE m.id = o.id
         RETURNING m.id, o.state, o.reason, o.ended_at
     ), told AS (
         UPDATE alerting_notification n SET

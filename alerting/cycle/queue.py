@@ -1,8 +1,11 @@
-"""The queue: claims by lease and token on the rows of `Message`.
+"""The queue: the rows of `Message` that are due, and leases on those that a worker holds.
 
-A claim is made by one statement at a time, each of which passes over what others hold: two workers can never hold the
-same row. The token fences every later write: whoever lost the lease writes nothing. What is claimed is fair between
-organisations and kinds of channel: no flood holds up others.
+A claim locks messages, passing over what others lock, and then makes a lease for each that has none: two workers can
+never hold the same message. The lease's token fences every later write: whoever lost the lease writes nothing. What is
+claimed is fair between organisations and kinds of channel: no flood holds up others.
+
+In a transaction leases come before messages and messages before notifications, except here: a claim waits for nobody,
+since only who holds a message makes a lease for it.
 """
 
 from __future__ import annotations
@@ -21,12 +24,11 @@ from django.db.models.functions import Now
 
 from alerting.cycle.prepared import prepared_run
 from alerting.messages import MESSAGES_WAITING, message_new
-from alerting.models import WORDS, Death, Message, Notification, State
+from alerting.models import WORDS, Death, Lease, Message, Notification, State
 from alerting.transports.contract import Clock
 
 __all__ = [
     "DEATHS_TO_QUARANTINE",
-    "RELEASED",
     "Claim",
     "claim",
     "message_new",
@@ -37,8 +39,6 @@ __all__ = [
     "release",
     "senders_wake",
 ]
-
-RELEASED: dict[str, Any] = {"claim_token": None, "lease_until": None, "claimed_by": ""}
 
 # Three workers that died with nothing but this message in hand: it is the message.
 DEATHS_TO_QUARANTINE = 3
@@ -57,29 +57,31 @@ _OLDEST = f"""
 # A lane's room is shared by the organisations that have something: the first of each, then the second, until it is
 # full. Of more organisations than it has room for those come first whose message has waited longest. Rows are looked
 # for where the probe ended: before it the index may hold a hundred thousand rows that have left, until a vacuum.
-_CLAIM = f"""
+_FIND = f"""
     WITH due AS MATERIALIZED (
         SELECT lane.name, lane.room, head.id, head.next_attempt_at,
             ceil(lane.room::numeric / count(*) OVER (PARTITION BY lane.name))::bigint AS share
         FROM unnest(%(lanes)s::text[], %(rooms)s::bigint[]) AS lane(name, room)
         CROSS JOIN LATERAL ({_HEADS} LIMIT lane.room) head
-    ), taken AS MATERIALIZED (
-        SELECT chosen.id FROM (SELECT DISTINCT name, room FROM due) filled CROSS JOIN LATERAL (
-            SELECT held.id, held.next_attempt_at FROM due CROSS JOIN LATERAL (
-                SELECT own.*, row_number() OVER (ORDER BY own.next_attempt_at) AS turn FROM (
-                    SELECT m.id, m.next_attempt_at FROM alerting_message m
-                    WHERE m.lane = due.name AND m.organisation_id = due.id
-                    AND m.next_attempt_at >= due.next_attempt_at AND {{due}} ORDER BY m.next_attempt_at
-                    LIMIT due.share FOR UPDATE SKIP LOCKED
-                ) own
-            ) held WHERE due.name = filled.name ORDER BY held.turn, held.next_attempt_at LIMIT filled.room
-        ) chosen ORDER BY chosen.next_attempt_at LIMIT %(limit)s
     )
-    UPDATE alerting_message
-    SET state = 'claimed', claim_token = %(token)s, lease_until = clock_timestamp() + %(lease)s, claimed_by = %(worker)s
-    FROM taken WHERE alerting_message.id = taken.id RETURNING alerting_message.id, alerting_message.lane
+    SELECT chosen.id, chosen.name FROM (SELECT DISTINCT name, room FROM due) filled CROSS JOIN LATERAL (
+        SELECT held.id, due.name, held.next_attempt_at FROM due CROSS JOIN LATERAL (
+            SELECT own.*, row_number() OVER (ORDER BY own.next_attempt_at) AS turn FROM (
+                SELECT m.id, m.next_attempt_at FROM alerting_message m
+                WHERE m.lane = due.name AND m.organisation_id = due.id
+                AND m.next_attempt_at >= due.next_attempt_at AND {{due}} ORDER BY m.next_attempt_at
+                LIMIT due.share FOR NO KEY UPDATE SKIP LOCKED
+            ) own
+        ) held WHERE due.name = filled.name ORDER BY held.turn, held.next_attempt_at LIMIT filled.room
+    ) chosen ORDER BY chosen.next_attempt_at LIMIT %(limit)s
 """  # noqa: S608
-_DUE = "m.state = 'pending' AND m.next_attempt_at <= %(now)s AND m.deaths {deaths}"
+_FREE = "NOT EXISTS (SELECT FROM alerting_lease held WHERE held.message_id = m.id)"
+# Asked once more: it sees the leases of whoever had locked a message shortly before us.
+_LEASE = f"""
+    INSERT INTO alerting_lease (message_id, token, until, worker)
+    SELECT m.id, %s, clock_timestamp() + %s, %s FROM unnest(%b::bigint[]) AS m(id) WHERE {_FREE} RETURNING message_id
+"""  # noqa: S608
+_DUE = f"m.state = 'pending' AND m.next_attempt_at <= %(now)s AND m.deaths {{deaths}} AND {_FREE}"
 # The planner thinks of the average organisation and would sort or read all of the one that has a million rows waiting.
 # Nor is it asked again for each claim, which costs as much as taking twenty rows. And a way that is off looks so dear
 # that a server with LLVM would compile the plan each time, which takes it a third of a second.
@@ -118,18 +120,19 @@ def claim(
     With `suspects` only messages during which a worker died, else none of them: the caller takes those one at a time.
     """
     token, ends_at = uuid4(), monotonic() + lease.total_seconds()
-    statement = _CLAIM.format(due=_DUE.format(deaths="> 0" if suspects else "= 0"))
-    fixed: dict[str, Any] = {"now": now, "token": token, "lease": lease, "worker": worker[:200]}
+    statement = _FIND.format(due=_DUE.format(deaths="> 0" if suspects else "= 0"))
     taken: list[int] = []
     by_lane: Counter[str] = Counter()
     left = dict(rooms)
     with transaction.atomic():
         prepared_run(_BY_INDEX)
         while left:
-            asked = {"lanes": list(left), "rooms": list(left.values()), "limit": 1 if only_one else sum(left.values())}
-            found = prepared_run(statement, fixed | asked)
-            taken += [message for message, _ in found]
-            now_taken = Counter(lane for _, lane in found)
+            limit = 1 if only_one else sum(left.values())
+            asked = {"lanes": list(left), "rooms": list(left.values()), "limit": limit, "now": now}
+            found = dict(prepared_run(statement, asked))
+            ours = [row[0] for row in prepared_run(_LEASE, [token, lease, worker[:200], list(found)])]
+            taken += ours
+            now_taken = Counter(found[message] for message in ours)
             by_lane += now_taken
             # nothing of a lane: nothing is due, or another worker has it
             left = {lane: room - now_taken[lane] for lane, room in left.items() if 0 < now_taken[lane] < room}
@@ -151,14 +154,18 @@ def oldest_due(*, lanes: Sequence[str], now: datetime) -> datetime | None:
 
 
 def release(token: UUID, messages: Collection[int]) -> int:
-    """Give back what was not tried: pending again, as due as before. Returns how many were still ours."""
-    return Message.objects.filter(pk__in=messages, claim_token=token).update(state=State.PENDING, **RELEASED)
+    """Give up these leases; the messages are as due as before. Returns how many were still ours."""
+    given_up, _ = Lease.objects.filter(pk__in=messages, token=token).delete()
+    return given_up
 
 
+@transaction.atomic
 def put_off(token: UUID, message: int, *, until: datetime) -> bool:
     """Give one back that is to come again later; no attempt is counted. False if it was no longer ours."""
-    held = Message.objects.filter(pk=message, claim_token=token)
-    return bool(held.update(state=State.PENDING, next_attempt_at=until, **RELEASED))
+    if not release(token, [message]):
+        return False
+    Message.objects.filter(pk=message).update(next_attempt_at=until)
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,44 +179,37 @@ class Reaped:
 def reap(*, now: datetime, but: Collection[str] = (), limit: int = 500) -> Reaped:
     """Take back claims whose lease ran out by the database's clock: their worker died, or hangs. `but`: workers of
     which it is not known yet what was accepted."""
-    ended = Message.objects.filter(lease_until__lt=Now()).exclude(claimed_by__in=list(but))
+    ended = Lease.objects.filter(until__lt=Now()).exclude(worker__in=list(but))
     return _take_back(ended, now=now, cause="its lease ran out", limit=limit)
 
 
 def reap_worker(*, worker: str, cause: str, now: datetime, limit: int = 5000) -> Reaped:
     """Take back the claims of a worker that is known to be dead: nobody waits for its leases."""
-    return _take_back(Message.objects.filter(claimed_by=worker[:200]), now=now, cause=cause, limit=limit)
+    return _take_back(Lease.objects.filter(worker=worker[:200]), now=now, cause=cause, limit=limit)
 
 
 @transaction.atomic
-def _take_back(claims: QuerySet[Message], *, now: datetime, cause: str, limit: int) -> Reaped:
-    """Each claim costs its message a death. A message with deaths is claimed alone, so further deaths are its own:
+def _take_back(leases: QuerySet[Lease], *, now: datetime, cause: str, limit: int) -> Reaped:
+    """Each lease costs its message a death. A message with deaths is claimed alone, so further deaths are its own:
     after three of those it is quarantined."""
+    held = {lease.pk: lease for lease in leases.select_for_update(skip_locked=True).order_by("until")[:limit]}
+    Lease.objects.filter(pk__in=held).delete()
     # without the words: the message that filled its worker's memory must not fill ours
-    ended = list(
-        claims.defer(*WORDS)
-        .filter(state=State.CLAIMED)
-        .select_for_update(skip_locked=True)
-        .order_by("lease_until")[:limit]
-    )
+    ended = list(Message.objects.select_for_update().defer(*WORDS).filter(pk__in=held, state=State.PENDING))
     Death.objects.bulk_create(
-        Death(message=each, worker=each.claimed_by, alone=each.deaths > 0, cause=cause, noticed_at=now)
+        Death(message=each, worker=held[each.pk].worker, alone=each.deaths > 0, cause=cause, noticed_at=now)
         for each in ended
     )
     quarantined = [each for each in ended if each.deaths >= DEATHS_TO_QUARANTINE]
     for each in ended:
         each.deaths += 1
-        each.claim_token, each.lease_until, each.claimed_by = None, None, ""
-        each.state = State.PENDING
     for each in quarantined:
         each.state = State.QUARANTINED
         each.reason = (
             f"The sending process died {each.deaths} times with this message in hand. "
             "It is kept apart so that nothing else waits for it."
         )
-    Message.objects.bulk_update(
-        ended, ["state", "reason", "deaths", "claim_token", "lease_until", "claimed_by"], batch_size=500
-    )
+    Message.objects.bulk_update(ended, ["state", "reason", "deaths"], batch_size=500)
     for each in quarantined:
         Notification.objects.filter(message=each, state=State.PENDING).update(
             state=State.QUARANTINED, reason=each.reason

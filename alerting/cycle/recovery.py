@@ -25,7 +25,7 @@ from alerting.cycle.journal import (
     worker_of,
 )
 from alerting.cycle.outcomes import row_of, rows_write
-from alerting.models import Attempt, Message
+from alerting.models import Attempt, Lease, Message
 from resilience.incidents import incident_report
 
 log = structlog.get_logger(__name__)
@@ -116,8 +116,8 @@ def _write(left: Sequence[Accepted], *, worker: str) -> list[int]:
         cursor.execute(_SHORTLY)
     keys = {each.message_id for each in left}
     # locked: the last statement of the dead may still be at work on them
-    locked = Message.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk")
-    there = set(locked.values_list("pk", flat=True))
+    list(Lease.objects.select_for_update().filter(pk__in=keys).order_by("pk"))
+    there = set(Message.objects.filter(pk__in=keys).values_list("pk", flat=True))
     known = set(Attempt.objects.filter(message__in=there).values_list("message_id", "claim_token"))
     new = [one for one in left if one.message_id in there and (one.message_id, one.token) not in known]
     if not new:

@@ -78,11 +78,12 @@ class ChannelRow(NamedTuple):
 
 # In the order of the fields of `MessageRow`.
 _MESSAGE = """
-    SELECT id, organisation_id, user_id, channel_id, lane, kind, message_id, due_at, expires_at, attempts_made, reason
+    SELECT m.id, organisation_id, user_id, channel_id, lane, kind, m.message_id, due_at, expires_at, attempts_made,
+           reason
 """
 # The length of the words stands at their beginning: however large they are, the server reads no more of them.
 _FIT = f"({' + '.join(f'octet_length({name})' for name in WORDS)} <= {MOST_BYTES_TOGETHER})"
-_HELD = "FROM alerting_message WHERE id = ANY(%s) AND claim_token = %s"
+_HELD = "FROM alerting_message m JOIN alerting_lease l ON l.message_id = m.id WHERE m.id = ANY(%s) AND l.token = %s"
 _USUAL = f"{_MESSAGE}, {', '.join(WORDS)} {_HELD} AND {_FIT} ORDER BY next_attempt_at, id"
 _LARGE = f"{_MESSAGE}, '', '', '', true {_HELD} ORDER BY next_attempt_at, id"
 _USERS = """

@@ -15,7 +15,7 @@ from alerting.cycle.queue import senders_wake
 from alerting.cycle.recheck import stale_reason
 from alerting.cycle.ways_out import kinds_shut
 from alerting.messages import message_new
-from alerting.models import WORDS, Message, MessageKind, Notification, State
+from alerting.models import WORDS, Lease, Message, MessageKind, Notification, State
 from resilience.incidents import incident_report
 
 log = structlog.get_logger(__name__)
@@ -38,12 +38,7 @@ def stale_step(*, now: datetime) -> int:
 
 @transaction.atomic
 def _end_messages(*, now: datetime) -> int:
-    expired = list(
-        Message.objects.select_for_update(skip_locked=True)
-        .defer(*WORDS)
-        .filter(state=State.PENDING, expires_at__lte=now)
-        .order_by("expires_at")[:BATCH]
-    )
+    expired = _locked_expired(now=now)
     for message in expired:
         message.reason, message.state = stale_reason(message.due_at, message.reason), State.STALE
         Notification.objects.filter(message=message, state=State.PENDING).update(
@@ -53,6 +48,19 @@ def _end_messages(*, now: datetime) -> int:
             Notification.objects.filter(summary=message).update(summary=None)
     Message.objects.bulk_update(expired, ["state", "reason"])
     return len(expired)
+
+
+def _locked_expired(*, now: datetime) -> list[Message]:
+    """Those that no worker holds, nor takes before the transaction ends."""
+    locked = list(
+        Message.objects.select_for_update(skip_locked=True, of=("self",))
+        .defer(*WORDS)
+        .filter(state=State.PENDING, expires_at__lte=now, lease__isnull=True)
+        .order_by("expires_at")[:BATCH]
+    )
+    # one may have been taken while we looked, before we locked it
+    held = set(Lease.objects.filter(message__in=locked).values_list("pk", flat=True))
+    return [message for message in locked if message.pk not in held]
 
 
 @transaction.atomic

@@ -1,6 +1,6 @@
 """What is written before a message leaves: its words, or an end that it comes to without an attempt.
 
-Fenced by the claim's token, as outcomes are. A message's state and its notifications' states are one transaction.
+Fenced by the lease, as outcomes are. A message's state and its notifications' states are one transaction.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import structlog
 from django.db import transaction
 
 from alerting.cycle.prepared import prepared_run
-from alerting.cycle.queue import RELEASED, Claim
+from alerting.cycle.queue import Claim, release
 from alerting.cycle.recheck import Checked
 from alerting.cycle.render import Written
 from alerting.cycle.rows import MessageRow
@@ -23,9 +23,12 @@ log = structlog.get_logger(__name__)
 
 # %b: binary. In a text array psycopg quotes each string in Python, and as JSON the server reads each twice.
 _WORDS = """
-    UPDATE alerting_message m SET subject = v.subject, text = v.text, html = v.html
-    FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::text[]) AS v(id, subject, text, html)
-    WHERE m.id = v.id AND m.claim_token = %s RETURNING m.id
+    WITH held AS (
+        SELECT v.* FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::text[]) AS v(id, subject, text, html)
+        JOIN alerting_lease l ON l.message_id = v.id WHERE l.token = %s FOR UPDATE OF l
+    )
+    UPDATE alerting_message m SET subject = held.subject, text = held.text, html = held.html
+    FROM held WHERE m.id = held.id RETURNING m.id
 """
 
 
@@ -56,10 +59,10 @@ def end_record(checked: Checked, *, token: UUID) -> bool:
     message = checked.message
     end = checked.end
     assert end is not None
-    ours = Message.objects.filter(pk=message.pk, claim_token=token).update(state=end, reason=checked.reason, **RELEASED)
-    if not ours:
+    if not release(token, [message.pk]):
         log.warning("outcome_fenced", message=message.pk)
         return False
+    Message.objects.filter(pk=message.pk).update(state=end, reason=checked.reason)
     _cancel_dropped(checked)
     dropped = [one.pk for one, _ in checked.dropped]
     _notifications(message).exclude(pk__in=dropped).update(state=end, reason=checked.reason)

@@ -86,7 +86,7 @@ def _fault(row: Row, *, received: bool) -> str:
     if row.state == State.SENT:
         return "" if received and row.sent_at is not None else "marked sent, and never received"
     if row.state == State.PENDING:
-        if row.message_state not in (State.PENDING, State.CLAIMED) or row.next_at is None:
+        if row.message_state != State.PENDING or row.next_at is None:
             return f"pending without a next time (its message is {row.message_state})"
         return ""
     return "" if row.reason else f"{row.state} without a reason"

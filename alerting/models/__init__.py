@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alerting.models.bounce import BounceReport
+from alerting.models.lease import Lease
 from alerting.models.message import (
     BARE_KINDS,
     DIGEST_KINDS,
@@ -40,6 +41,7 @@ __all__ = [
     "Death",
     "Digest",
     "ErrorKind",
+    "Lease",
     "MatchFailure",
     "Message",
     "MessageKind",

@@ -38,10 +38,9 @@ def lane_of(kind: str, channel_kind: str) -> str:
 
 
 class State(models.TextChoices):
-    """The states of a message; a notification has all but `claimed`."""
+    """The states of a message and of a notification. Pending: it waits, or is in a worker's hands."""
 
     PENDING = "pending"
-    CLAIMED = "claimed"
     SENT = "sent"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -69,7 +68,7 @@ WORDS = ("subject", "text", "html")
 class Message(models.Model):
     """One thing to send to one channel, at least once, with an end that is known."""
 
-    # Nothing lists messages by organisation or user, and every index costs each claim and each outcome.
+    # Nothing lists messages by organisation or user, and every index costs each outcome.
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="messages", db_index=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="messages", db_index=False)
     channel = models.ForeignKey(Channel, on_delete=models.PROTECT, related_name="messages")
@@ -85,9 +84,6 @@ class Message(models.Model):
     expires_at = models.DateTimeField()
     attempts_made = models.PositiveIntegerField(default=0)
     deaths = models.PositiveIntegerField(default=0, help_text="Claims that ended with the death of their worker.")
-    claim_token = models.UUIDField(null=True, blank=True, editable=False)
-    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
-    claimed_by = models.CharField(max_length=200, blank=True, editable=False, help_text="Host, process and run.")
     # fixed at the first attempt, so that every repeat says the same
     subject = models.TextField(blank=True)
     text = models.TextField(blank=True)
@@ -103,11 +99,6 @@ class Message(models.Model):
             models.CheckConstraint(condition=~Q(lane=""), name="message_has_a_lane"),
             models.CheckConstraint(condition=Q(state__in=State.values), name="message_state_is_known"),
             models.CheckConstraint(condition=Q(kind__in=MessageKind.values), name="message_kind_is_known"),
-            models.CheckConstraint(
-                condition=Q(state="claimed", claim_token__isnull=False, lease_until__isnull=False)
-                | (~Q(state="claimed") & Q(claim_token__isnull=True, lease_until__isnull=True)),
-                name="a_claim_has_token_and_lease",
-            ),
             models.CheckConstraint(
                 condition=Q(state="sent", sent_at__isnull=False) | (~Q(state="sent") & Q(sent_at__isnull=True)),
                 name="sent_message_says_when",
@@ -129,12 +120,10 @@ class Message(models.Model):
                 condition=Q(state="pending", deaths__gt=0),
                 name="message_suspect",
             ),
-            # reap: leases that ran out
-            models.Index(fields=["lease_until"], condition=Q(state="claimed"), name="message_claimed"),
             # admin: failed and stale lists, newest first
             models.Index(
                 fields=["state", "-id"],
-                condition=~Q(state__in=["pending", "claimed", "sent"]),
+                condition=~Q(state__in=["pending", "sent"]),
                 name="message_by_state",
             ),
         ]

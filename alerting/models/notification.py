@@ -12,8 +12,6 @@ from alerting.models.rule import AlertRule
 from alerting.models.subscription import Cadence, Subscription
 from vessels.models import Event
 
-NOTIFICATION_STATES = [choice for choice in State.choices if choice[0] != State.CLAIMED]
-
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
     """Filters that compose."""
@@ -40,7 +38,7 @@ class Notification(models.Model):
     # the event, or for missing and resumed the kind, vessel and gap
     dedupe_key = models.CharField(max_length=120)
     cadence = models.CharField(max_length=16, choices=Cadence.choices)
-    state = models.CharField(max_length=16, choices=NOTIFICATION_STATES, default=State.PENDING)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     reason = models.TextField(blank=True)
     due_at = models.DateTimeField()
     message = models.ForeignKey(Message, null=True, blank=True, on_delete=models.PROTECT, related_name="notifications")
@@ -60,7 +58,7 @@ class Notification(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["subscription", "channel", "dedupe_key"], name="one_notification_per_duty"),
             models.CheckConstraint(
-                condition=Q(state__in=[value for value, _ in NOTIFICATION_STATES]),
+                condition=Q(state__in=State.values),
                 name="notification_state_is_known",
             ),
             models.CheckConstraint(

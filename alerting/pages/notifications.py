@@ -16,8 +16,7 @@ from django.views.decorators.http import require_safe
 from accounts.models import Organisation, User
 from accounts.pages.member import MemberRequest, member
 from accounts.roles import Role
-from alerting.models import AlertRule, Notification
-from alerting.models.notification import NOTIFICATION_STATES
+from alerting.models import AlertRule, Notification, State
 from alerting.pages.map_shapes import drawn_area
 from alerting.pages.telling import NOT_SENT, STATE_WORDS, event_told, notification_sections
 from vessels.models import EventKind
@@ -50,7 +49,7 @@ class FilterForm(forms.Form):
 
     def __init__(self, data: Any, *, organisation: Organisation) -> None:
         super().__init__(data)
-        states = [(value, label.capitalize()) for value, label in NOTIFICATION_STATES]
+        states = [(value, label.capitalize()) for value, label in State.choices]
         self._choose("state", [("", "All states"), (ALL_NOT_SENT, "All that failed to be sent"), *states])
         self._choose("kind", [("", "All events"), *((kind.value, kind.label.capitalize()) for kind in EventKind)])
         rule = self.fields["rule"]

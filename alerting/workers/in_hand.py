@@ -21,8 +21,7 @@ def messages_in_hand(workers: Sequence[str]) -> list[int]:
             connection.execute("SET statement_timeout = '2s'")
             rows = connection.execute(
                 """
-                SELECT id FROM alerting_message
-                 WHERE state = 'claimed' AND claimed_by = ANY(%s) ORDER BY id LIMIT %s
+                SELECT message_id FROM alerting_lease WHERE worker = ANY(%s) ORDER BY message_id LIMIT %s
                 """,
                 [list(workers), _MOST],
             ).fetchall()

@@ -19,7 +19,7 @@ from alerting.cycle.recheck import Checked
 from alerting.cycle.rows import message_rows
 from alerting.cycle.send import Tried
 from alerting.messages import message_new
-from alerting.models import Attempt, ErrorKind, Message, MessageKind, State
+from alerting.models import Attempt, ErrorKind, Lease, Message, MessageKind, State
 from alerting.transports import TransportError
 from tests.alerting.world import NOW, World
 
@@ -73,10 +73,9 @@ def ended(channel: Channel, kind: ErrorKind | None, *, at: datetime = NOW) -> Me
 def outcome(channel: Channel, *, refused: bool, minute: int = 0, fenced: bool = False) -> Outcome:
     """Of an attempt whose claim still holds, or is another's by now."""
     message, token = waiting(channel), uuid4()
-    message.state, message.lease_until = State.CLAIMED, NOW
-    message.claim_token = uuid4() if fenced else token
     message.save()
-    [row] = message_rows([message.pk], message.claim_token)
+    lease = Lease.objects.create(message=message, token=uuid4() if fenced else token, until=NOW, worker="here:1")
+    [row] = message_rows([message.pk], lease.token)
     at = NOW + minute * MINUTE
     fault = TransportError(SAID, kind=ErrorKind.PERMANENT) if refused else None
     then = Next(State.FAILED if refused else State.SENT)

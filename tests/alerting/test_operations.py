@@ -9,7 +9,7 @@ import pytest
 
 from accounts.models import User
 from alerting.matching import matching_step
-from alerting.models import Message, Notification, OperatorAction, State
+from alerting.models import Lease, Message, Notification, OperatorAction, State
 from alerting.operations import OperationRefused, notification_cancel, notification_mark_handled, notification_retry
 from tests.alerting.world import NOW, World
 
@@ -88,7 +88,7 @@ def test_what_waits_can_be_cancelled_with_a_reason(world: World, operator: User)
 
 def test_what_is_on_the_wire_is_not_cancelled(world: World, operator: User) -> None:
     row = make_notification(world)
-    Message.objects.update(state="claimed", claim_token=uuid4(), lease_until=LATER)
+    Lease.objects.create(message=Message.objects.get(), token=uuid4(), until=LATER, worker="here:1")
 
     with pytest.raises(OperationRefused, match="being sent at this moment"):
         notification_cancel(notification=row, by=operator, at=LATER)

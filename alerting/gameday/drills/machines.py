@@ -21,7 +21,7 @@ from alerting.gameday.drill import PRODUCTION_LADDER, drill
 from alerting.gameday.processes import parent_of
 from alerting.gameday.readers import Reader
 from alerting.gameday.stage import Stage
-from alerting.models import Attempt, Message, Notification, State
+from alerting.models import Attempt, Lease, Message, Notification, State
 
 FLOOD = 100_000
 
@@ -43,7 +43,7 @@ def database_restarted(stage: Stage) -> None:
     stage.worker()
     stage.crossings(75, readers)
     stage.promise("it sends", stage.wait(lambda: len(stage.smtp.mails) >= 10, 30), len(stage.smtp.mails))
-    in_hand = Message.objects.filter(state=State.CLAIMED).count()
+    in_hand = Lease.objects.count()
     stage.promise("the database is lost with messages in hand", in_hand > connections, in_hand)
     server = _server()
 
@@ -104,8 +104,8 @@ def clock_jumps(stage: Stage) -> None:
     stage.promise("it sends", stage.smtp.wait_for(10), len(stage.smtp.mails))
 
     sender.wrong_by, other.wrong_by = -timedelta(hours=1), timedelta(hours=1)
-    before = set(Message.objects.values_list("claim_token", flat=True))
-    since = Message.objects.filter(state=State.CLAIMED).exclude(claim_token__in=before - {None})
+    before = set(Lease.objects.values_list("token", flat=True))
+    since = Lease.objects.exclude(token__in=before)
     stage.promise("it claims on either side of the jump", stage.wait(since.exists, 10), "no claim came after it")
     _other_machine(stage, other, until=lambda: not cycle.is_alive())
     stage.promise("the cycle under way ends", not cycle.is_alive(), "it hangs")

@@ -18,7 +18,7 @@ from alerting.gameday.drill import drill
 from alerting.gameday.memory import LimitedMemory, limited_memory
 from alerting.gameday.processes import client_of
 from alerting.gameday.stage import Stage
-from alerting.models import Attempt, Message, Notification, State
+from alerting.models import Attempt, Lease, Message, Notification, State
 from resilience.ledger.models import WorkerDeath
 from resilience.models import Incident
 
@@ -73,7 +73,7 @@ def killed(stage: Stage) -> None:
     already = len(stage.smtp.mails)
     stage.crossings(50, readers)
     stage.promise("it sends again", stage.wait(lambda: len(stage.smtp.mails) > already + 5, 30), _states())
-    in_hand = Message.objects.filter(state=State.CLAIMED).count()
+    in_hand = Lease.objects.count()
     stage.strike()
     worker.signal(signal.SIGKILL, whole_group=True)
     stage.promise("the deployment is killed with messages in hand", in_hand, _states())

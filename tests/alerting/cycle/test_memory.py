@@ -24,7 +24,7 @@ from alerting.cycle.recorder import Recorder
 from alerting.cycle.render import Written
 from alerting.cycle.rows import MOST_BYTES_TOGETHER, MessageRow
 from alerting.cycle.send import our_fault
-from alerting.models import Attempt, Message, Notification
+from alerting.models import Attempt, Lease, Message, Notification
 from alerting.transports.limits import Limits
 from resilience import incidents
 from resilience.models import Incident
@@ -400,7 +400,7 @@ def test_all_is_given_back_where_there_is_no_room_for_the_threads_that_it_takes(
 
     post.cycle()
     assert kinds() == ["panic_in_send_cycle"]
-    assert not Message.objects.filter(state="claimed").exists()
+    assert not Lease.objects.exists()
     monkeypatch.undo()
     post.later(minutes=1)
     post.cycle()

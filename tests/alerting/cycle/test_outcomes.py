@@ -11,7 +11,7 @@ from alerting.cycle.outcomes import SENT, Next, after_fault, row_of, rows_write,
 from alerting.cycle.queue import claim
 from alerting.cycle.tried import Tried
 from alerting.cycle.ways_out import probe_after
-from alerting.models import Attempt, ErrorKind, Message, State
+from alerting.models import Attempt, ErrorKind, Lease, Message, State
 from alerting.transports import TransportError
 from tests.alerting.cycle.conftest import Post
 from tests.alerting.world import NOW
@@ -107,4 +107,5 @@ def test_all_that_an_outcome_says_is_kept(
         attempt.outcome, attempt.error_kind, attempt.answer, attempt.traceback,
     )  # fmt: skip
     assert (attempt.started_at, attempt.ended_at, attempt.worker) == (NOW, LATER, "host:7:run ?")
-    assert (row.claim_token, row.sent_at) == (None, LATER if fault is None else None)
+    assert row.sent_at == (LATER if fault is None else None)
+    assert not Lease.objects.exists()

@@ -16,7 +16,7 @@ from django.utils import timezone
 from alerting.cycle.load import load
 from alerting.cycle.queue import Claim, claim, oldest_due, put_off, reap, reap_worker, release
 from alerting.messages import message_new
-from alerting.models import Death, Message, MessageKind, Notification
+from alerting.models import Death, Lease, Message, MessageKind, Notification
 from tests.alerting.cycle.conftest import Post
 from tests.alerting.world import NOW, World
 
@@ -114,7 +114,7 @@ def test_only_one_is_the_oldest_of_all_lanes(world: World) -> None:
     taken = take(1, lanes=["realtime:email", "realtime:slack", "realtime:webhook"], only_one=True)
 
     assert lanes_and_owners(taken) == {("realtime:webhook", "moana"): 1}
-    assert Message.objects.filter(state="claimed").count() == 1
+    assert Lease.objects.count() == 1
 
 
 def test_a_claim_is_prepared_in_turns_of_organisations_and_kinds(world: World) -> None:
@@ -213,7 +213,7 @@ def test_the_claims_of_a_worker_known_to_be_dead_are_taken_back_at_once(world: W
 
     assert len(reaped.returned) == 2
     assert set(Death.objects.values_list("cause", "alone")) == {("it was killed by signal 9", False)}
-    assert Message.objects.filter(claimed_by="here:2", state="claimed").count() == 2
+    assert list(Lease.objects.values_list("worker", flat=True)) == ["here:2", "here:2"]
 
 
 def test_a_lease_that_runs_is_not_reaped(world: World) -> None:
@@ -245,4 +245,4 @@ def test_what_is_put_off_comes_again_later_and_only_by_its_holder(world: World) 
 
 
 def leases_run_out() -> None:
-    Message.objects.filter(state="claimed").update(lease_until=timezone.now() - timedelta(seconds=1))
+    Lease.objects.update(until=timezone.now() - timedelta(seconds=1))

@@ -19,7 +19,7 @@ from alerting.cycle.outcomes import row_of, rows_write
 from alerting.cycle.queue import Claim, claim, reap
 from alerting.cycle.recovery import Recovery, acceptances_recover
 from alerting.cycle.tried import Tried
-from alerting.models import Attempt, Message, Notification
+from alerting.models import Attempt, Lease, Message, Notification
 from tests.alerting.cycle.conftest import Post
 from tests.alerting.cycle.test_run import incident_kinds
 from tests.alerting.world import NOW
@@ -104,7 +104,8 @@ def test_of_a_claim_that_others_took_over_only_the_attempt_is_kept(post: Post, t
     leave(tmp_path, accepted(message, taken)._replace(token=uuid4()))
 
     assert acceptances_recover(tmp_path) == Recovery(0)
-    assert states() == {("pending", "claimed")}
+    assert states() == {("pending", "pending")}
+    assert Lease.objects.exists()
     assert Attempt.objects.get().outcome == "sent"
 
 
@@ -120,7 +121,7 @@ def test_a_row_that_somebody_holds_holds_up_nobody_and_its_workers_claims_wait(p
     assert found == Recovery(0, frozenset({"host:7:run"}))
     assert time.monotonic() - began < 3
     assert incident_kinds() == ["journal_unread"]
-    Message.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    Lease.objects.update(until=timezone.now() - timedelta(seconds=1))
     assert reap(now=post.now, but=found.unread).returned == ()
     assert acceptances_recover(tmp_path) == Recovery(1)
     assert reap(now=post.now).returned == ()
@@ -183,7 +184,8 @@ def test_a_journal_stays_while_the_database_is_away(
         with pytest.raises(OperationalError):
             acceptances_recover(tmp_path)
 
-    assert states() == {("pending", "claimed")}
+    assert states() == {("pending", "pending")}
+    assert Lease.objects.exists()
     assert acceptances_recover(tmp_path) == Recovery(1)
     assert states() == {("sent", "sent")}
 

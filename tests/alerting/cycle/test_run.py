@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from alerting import links
-from alerting.models import Attempt, Message, Notification, SendCycleRun, State
+from alerting.models import Attempt, Lease, Message, Notification, SendCycleRun, State
 from resilience import incidents
 from resilience.models import Incident
 from tests.alerting.cycle.conftest import Post
@@ -108,7 +108,8 @@ def test_a_failed_look_up_is_loud_and_burns_no_attempt(
 
     message = Message.objects.get()
     assert (counts.released, counts.sent) == (1, 0)
-    assert (message.state, message.attempts_made, message.claim_token) == ("pending", 0, None)
+    assert (message.state, message.attempts_made) == ("pending", 0)
+    assert not Lease.objects.exists()
     assert incident_kinds() == [event]
     assert post.cycle().sent == 1
 
@@ -308,7 +309,7 @@ def test_a_stop_is_heard_between_messages_and_the_rest_is_given_back(post: Post,
     counts = post.cycle(stopping=lambda: len(smtp_server.mails) >= 1)
 
     assert (counts.sent, counts.released) == (1, waiting - 1)
-    assert Message.objects.filter(state="pending", claim_token=None).count() == waiting - 1
+    assert Message.objects.filter(state="pending", lease=None).count() == waiting - 1
     assert post.cycle().sent == waiting - 1
     assert set(smtp_server.message_ids().values()) == {1}
 

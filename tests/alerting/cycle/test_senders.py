@@ -20,7 +20,7 @@ from alerting.cycle.queue import Claim, claim
 from alerting.cycle.recovery import acceptances_recover
 from alerting.cycle.telling import Telling
 from alerting.messages import message_new
-from alerting.models import Attempt, ErrorKind, Message, MessageKind, SendCycleRun, State
+from alerting.models import Attempt, ErrorKind, Lease, Message, MessageKind, SendCycleRun, State
 from alerting.transports import Outgoing, TransportError, nothing, transport_for
 from alerting.transports.email import connection as email_connection
 from alerting.transports.limits import Limits, Pacers
@@ -156,7 +156,7 @@ def test_what_cannot_be_recorded_is_told_and_is_not_sent_again_until_its_lease_e
     assert (counts.sent, sent_first) == (0, 1)
     assert len(smtp_server.mails) == 4
     assert set(smtp_server.message_ids().values()) == {1}
-    assert Message.objects.filter(state=State.CLAIMED).count() == 1
+    assert Lease.objects.count() == 1
     assert incident_kinds() == ["outcome_not_recorded"]
 
 
@@ -261,7 +261,7 @@ def test_a_recorder_without_memory_even_to_say_so_keeps_nobody_waiting(
 
     assert sent_first == 1
     assert set(smtp_server.message_ids().values()) == {1}
-    assert Message.objects.filter(state=State.CLAIMED).count() == 1
+    assert Lease.objects.count() == 1
     assert SendCycleRun.objects.filter(error="An outcome could not be recorded.").count() == 1
 
 
@@ -291,7 +291,7 @@ def test_a_thread_that_cannot_even_record_its_fault_ends_its_cycle_and_no_other(
     post.cycle()
 
     assert len(smtp_server.mails) == 3
-    assert Message.objects.filter(state=State.CLAIMED).count() == 1
+    assert Lease.objects.count() == 1
 
 
 def test_an_outcome_that_the_database_refuses_costs_only_itself(
@@ -320,9 +320,8 @@ def test_a_lost_lease_keeps_the_attempt_and_changes_no_state(post: Post, smtp_se
 
     def steal(recipient: str) -> None:
         later = post.now + timedelta(hours=1)
-        Message.objects.update(
-            state=State.PENDING, next_attempt_at=later, claim_token=None, lease_until=None, claimed_by=""
-        )
+        Lease.objects.all().delete()
+        Message.objects.update(next_attempt_at=later)
         connection.close()
 
     smtp_server.before_answer = steal
@@ -336,9 +335,9 @@ def test_of_a_claim_that_was_taken_back_nothing_more_is_sent(post: Post, smtp_se
     queue_messages(post.world, 10)
 
     def steal(recipient: str) -> None:
-        Message.objects.filter(state=State.CLAIMED).update(
-            state=State.CANCELLED, reason="somebody else", claim_token=None, lease_until=None, claimed_by=""
-        )
+        held = list(Lease.objects.values_list("pk", flat=True))
+        Lease.objects.all().delete()
+        Message.objects.filter(pk__in=held).update(state=State.CANCELLED, reason="somebody else")
         connection.close()
 
     smtp_server.before_answer = steal
@@ -358,7 +357,7 @@ def test_a_stop_finishes_what_is_on_the_wire_and_gives_the_rest_back(post: Post,
     assert 1 <= counts.sent <= 4
     assert counts.sent == len(smtp_server.mails) == Attempt.objects.count()
     assert counts.released == 20 - counts.sent
-    assert not Message.objects.filter(state=State.CLAIMED).exists()
+    assert not Lease.objects.exists()
 
 
 def test_a_server_that_wants_fewer_connections_gets_fewer(post: Post, smtp_server: SmtpServer) -> None:
@@ -379,7 +378,7 @@ def test_a_suspect_is_sent_alone(post: Post, smtp_server: SmtpServer) -> None:
     held: list[int] = []
 
     def count(recipient: str) -> None:
-        held.append(Message.objects.filter(state=State.CLAIMED).count())
+        held.append(Lease.objects.count())
         connection.close()
 
     smtp_server.before_answer = count

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from alerting.messages import message_new
-from alerting.models import Message, MessageKind, State
+from alerting.models import Lease, MessageKind
 from alerting.transports.limits import Limits
 from tests.alerting.cycle.conftest import Post
 from tests.alerting.cycle.test_senders import queue_messages
@@ -40,7 +40,7 @@ def test_one_that_comes_later_waits_for_what_is_in_hand_and_no_more(post: Post, 
 
     def third(_: str) -> None:
         if next(mails) == 3:
-            assert wait_until(lambda: Message.objects.filter(state=State.CLAIMED).count() >= in_hand)
+            assert wait_until(lambda: Lease.objects.count() >= in_hand)
             queue_single(post)
         connection.close()
 

@@ -97,14 +97,14 @@ SABOTAGES = {
         import uuid
         import alerting.cycle.rounds as rounds
         from django.utils import timezone
-        from alerting.models import Message
+        from alerting.models import Lease, Message
         def claim(*, rooms, now, lease, monotonic, suspects=False, **named):
             token = uuid.uuid4()
-            due = Message.objects.filter(state="pending", next_attempt_at__lte=now, deaths=0)
+            due = Message.objects.filter(state="pending", lease=None, next_attempt_at__lte=now, deaths=0)
             found = [] if suspects else list(due.order_by("pk").values_list("pk", flat=True)[:max(rooms.values())])
-            Message.objects.filter(pk__in=found).update(
-                state="claimed", claim_token=token, lease_until=timezone.now() + lease,
-                claimed_by="first come",
+            until = timezone.now() + lease
+            Lease.objects.bulk_create(
+                Lease(message_id=one, token=token, until=until, worker="first come") for one in found
             )
             return rounds.Claim(token, monotonic() + lease.total_seconds(), tuple(found))
         rounds.claim = claim
@@ -190,14 +190,14 @@ SABOTAGES = {
         """
         import alerting.cycle.queue as queue
         import alerting.cycle.rounds as rounds
-        from alerting.models import Message
+        from alerting.models import Lease
         real = rounds.claim
         def claim(*, now, lease, **named):
             claimed = real(now=now, lease=lease, **named)
-            Message.objects.filter(claim_token=claimed.token).update(lease_until=now + lease)
+            Lease.objects.filter(token=claimed.token).update(until=now + lease)
             return claimed
         def reap(*, now, limit=500):
-            ended = Message.objects.filter(lease_until__lt=now)
+            ended = Lease.objects.filter(until__lt=now)
             return queue._take_back(ended, now=now, cause="its lease ran out", limit=limit)
         rounds.claim, queue.reap = claim, reap
         """,
@@ -209,17 +209,23 @@ SABOTAGES = {
         import uuid
         import alerting.cycle.rounds as rounds
         from django.utils import timezone
-        from alerting.models import Message
+        from alerting.models import Lease, Message
         def claim(*, rooms, now, lease, worker, monotonic, suspects=False, **named):
-            token = uuid.uuid4()
-            due = Message.objects.filter(next_attempt_at__lte=now, deaths=0)
-            others = due.filter(state="claimed").exclude(claimed_by__in=[worker, "both"])
-            for free, by in [] if suspects else [(due.filter(state="pending"), worker), (others, "both")]:
-                first = free.order_by("pk").values("pk")[:max(rooms.values())]
-                free.filter(pk__in=first).update(
-                    state="claimed", claim_token=token, lease_until=timezone.now() + lease, claimed_by=by
+            token, most, until = uuid.uuid4(), max(rooms.values()), timezone.now() + lease
+            due = Message.objects.filter(state="pending", lease=None, next_attempt_at__lte=now, deaths=0)
+            if not suspects:
+                others = Lease.objects.exclude(worker__in=[worker, "both"]).order_by("pk")[:most]
+                Lease.objects.filter(pk__in=list(others.values_list("pk", flat=True))).update(
+                    token=token, until=until, worker="both"
                 )
-            found = Message.objects.filter(claim_token=token).values_list("pk", flat=True)
+                Lease.objects.bulk_create(
+                    (
+                        Lease(message=one, token=token, until=until, worker=worker)
+                        for one in due.order_by("pk")[:most]
+                    ),
+                    ignore_conflicts=True,
+                )
+            found = Lease.objects.filter(token=token).values_list("pk", flat=True)
             return rounds.Claim(token, monotonic() + lease.total_seconds(), tuple(found))
         rounds.claim = claim
         """,
@@ -247,12 +253,13 @@ SABOTAGES = {
         import alerting.cycle.rounds as rounds
         from django.db.models import F
         from django.utils import timezone
-        from alerting.models import Message
+        from alerting.models import Lease, Message
         def release(token, messages):
-            return Message.objects.filter(pk__in=messages, claim_token=token).update(
-                state="pending", claim_token=None, lease_until=None, claimed_by="",
+            held = Lease.objects.filter(pk__in=messages, token=token)
+            Message.objects.filter(lease__in=held).update(
                 attempts_made=F("attempts_made") + 1, next_attempt_at=timezone.now() + timedelta(seconds=30),
             )
+            return held.delete()[0]
         rounds.release = release
         """,
         "no attempt is burnt",
@@ -358,9 +365,9 @@ SABOTAGES = {
         "poison-message",
         """
         import alerting.cycle.queue as queue
-        def take_back(claims, **named):
-            ended = list(claims.filter(state="claimed").values_list("pk", flat=True))
-            queue.Message.objects.filter(pk__in=ended).update(state="pending", **queue.RELEASED)
+        def take_back(leases, **named):
+            ended = list(leases.values_list("pk", flat=True))
+            queue.Lease.objects.filter(pk__in=ended).delete()
             return queue.Reaped(tuple(ended), ())
         queue._take_back = take_back
         """,

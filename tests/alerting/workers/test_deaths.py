@@ -17,7 +17,7 @@ from alerting.cycle.context import worker_name
 from alerting.cycle.journal import Journal
 from alerting.cycle.queue import claim
 from alerting.messages import message_new
-from alerting.models import Death, Message, MessageKind, SendCycleRun
+from alerting.models import Death, Lease, Message, MessageKind, SendCycleRun
 from alerting.workers import tasks, this_worker
 from alerting.workers.deaths import Dead, death_tell
 from alerting.workers.in_hand import messages_in_hand
@@ -81,7 +81,7 @@ def waiting() -> World:
 
 
 def claimed() -> set[int]:
-    return set(Message.objects.filter(state="claimed").values_list("pk", flat=True))
+    return set(Lease.objects.values_list("pk", flat=True))
 
 
 def incident() -> Incident:

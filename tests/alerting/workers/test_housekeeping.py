@@ -12,7 +12,7 @@ from django.db import connection
 
 from alerting.cycle.ways_out import way_shut
 from alerting.matching import matching_step
-from alerting.models import Attempt, ErrorKind, Message, SendCycleRun, State
+from alerting.models import Attempt, ErrorKind, Lease, Message, SendCycleRun, State
 from alerting.transports import TransportError
 from alerting.workers import housekeeping, reaping
 from alerting.workers.delays import overdue_step, put_off_step
@@ -34,6 +34,11 @@ def waiting() -> Message:
     world.make_event()
     matching_step(now=NOW)
     return Message.objects.get()
+
+
+def held(message: Message) -> None:
+    """By a worker whose lease has run out."""
+    Lease.objects.create(message=message, token=uuid4(), until=NOW, worker="here:1")
 
 
 def kinds() -> list[tuple[str, str]]:
@@ -62,9 +67,8 @@ def test_a_paused_kind_is_told_once_and_not_as_overdue_too(waiting: Message) -> 
 
 
 def test_a_quarantined_message_is_an_incident(waiting: Message) -> None:
-    Message.objects.update(
-        state=State.CLAIMED, deaths=3, claim_token="12345678123456781234567812345678", lease_until=NOW
-    )
+    Message.objects.update(deaths=3)
+    held(waiting)
 
     assert reap_step(now=NOW + timedelta(seconds=1)) == 1
 
@@ -122,7 +126,7 @@ def test_work_of_a_run_that_nobody_knows_is_forgotten_after_a_day(monkeypatch: p
 
 
 def test_a_folder_of_journals_that_cannot_be_used_stops_no_reaping(waiting: Message) -> None:
-    Message.objects.update(state=State.CLAIMED, claimed_by="here:1", claim_token=uuid4(), lease_until=NOW)
+    held(waiting)
     journals_folder().parent.mkdir(parents=True)
     journals_folder().write_text("in the way")
 
@@ -133,7 +137,7 @@ def test_a_folder_of_journals_that_cannot_be_used_stops_no_reaping(waiting: Mess
 
 def test_taking_claims_back_waits_for_no_lock_for_long(waiting: Message, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reaping, "STATEMENT_TIMEOUT", "300ms")
-    Message.objects.update(state=State.CLAIMED, claimed_by="here:1", claim_token=uuid4(), lease_until=NOW)
+    held(waiting)
     parameters = connection.get_connection_params()
 
     with psycopg.connect(**parameters) as other:
@@ -143,4 +147,4 @@ def test_taking_claims_back_waits_for_no_lock_for_long(waiting: Message, monkeyp
         took = time.monotonic() - began
 
     assert took < 3
-    assert Message.objects.get().state == State.CLAIMED
+    assert Lease.objects.exists()
