@@ -53,12 +53,12 @@ def _end_messages(*, now: datetime) -> int:
 def _locked_expired(*, now: datetime) -> list[Message]:
     """Those that no worker holds, nor takes before the transaction ends."""
     locked = list(
-        Message.objects.select_for_update(skip_locked=True, of=("self",))
+        Message.objects.select_for_update(skip_locked=True)
         .defer(*WORDS)
-        .filter(state=State.PENDING, expires_at__lte=now, lease__isnull=True)
+        .filter(state=State.PENDING, expires_at__lte=now)
         .order_by("expires_at")[:BATCH]
     )
-    # one may have been taken while we looked, before we locked it
+    # asked after they are locked: one may have been taken while we looked for them
     held = set(Lease.objects.filter(message__in=locked).values_list("pk", flat=True))
     return [message for message in locked if message.pk not in held]
 

@@ -1,0 +1,153 @@
+"""Leases among many at once: one holder for each message, and nobody else changes what is held."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from alerting.cycle import queue
+from alerting.cycle.outcomes import row_of, rows_write
+from alerting.cycle.queue import claim, put_off, reap, release
+from alerting.cycle.stale import stale_step
+from alerting.cycle.tried import Tried
+from alerting.messages import message_new
+from alerting.models import Attempt, Lease, Message, MessageKind
+from tests.alerting.cycle.conftest import Post
+from tests.alerting.world import NOW, World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+MESSAGES = 400
+
+
+def fill(world: World, count: int) -> None:
+    channel = world.make_channel(world.make_user("a@moana.example"))
+    Message.objects.bulk_create(
+        message_new(
+            organisation_id=world.organisation.pk, channel=channel, kind=MessageKind.TEST, due_at=NOW, now=NOW
+        )
+        for _ in range(count)
+    )  # fmt: skip
+
+
+class Many:
+    """Threads that claim, give back, send and end messages, and what each saw that must not be."""
+
+    def __init__(self, *, seconds: float) -> None:
+        self.wrong: list[str] = []
+        self._held: Counter[int] = Counter()
+        self._lock = threading.Lock()
+        self._until = time.monotonic() + seconds
+
+    def run(self, *several: Callable[[random.Random], None]) -> None:
+        threads = [threading.Thread(target=self._loop, args=[one, number]) for number, one in enumerate(several)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _loop(self, one: Callable[[random.Random], None], number: int) -> None:
+        chance = random.Random(number)  # noqa: S311
+        try:
+            while time.monotonic() < self._until and Message.objects.filter(state="pending").exists():
+                one(chance)
+        except Exception as fault:
+            self.wrong.append(repr(fault))
+        finally:
+            connection.close()
+
+    def send(self, chance: random.Random) -> None:
+        taken = claim(
+            rooms={"realtime:email": chance.choice((1, 3, 20))}, now=NOW, lease=timedelta(minutes=1),
+            worker=threading.current_thread().name,
+        )  # fmt: skip
+        held = set(taken.message_ids)
+        self._count(held, 1)
+        time.sleep(chance.random() / 100)
+        if set(Message.objects.filter(pk__in=held).values_list("state", flat=True)) - {"pending"}:
+            self.wrong.append("somebody ended what is held")
+        sent = {message for message in held if chance.random() < 0.1}
+        self._count(held, -1)
+        now = timezone.now()
+        if rows_write([row_of(one, taken.token, Tried(now, now, "250 Ok")) for one in sent], worker="w") != sent:
+            self.wrong.append("an outcome was fenced")
+        if release(taken.token, held - sent) != len(held - sent):
+            self.wrong.append("a lease was lost")
+
+    def _count(self, messages: set[int], by: int) -> None:
+        with self._lock:
+            for message in messages:
+                self._held[message] += by
+                if self._held[message] > 1:
+                    self.wrong.append(f"message {message} is held twice")
+
+    def end(self, chance: random.Random) -> None:
+        """As housekeeping does with what is past its time: what is held, or was a moment ago."""
+        held = list(Lease.objects.values_list("pk", flat=True))
+        Message.objects.filter(pk__in=chance.sample(held, min(len(held), 3))).update(expires_at=NOW)
+        stale_step(now=NOW)
+
+    def reap(self, chance: random.Random) -> None:
+        if reap(now=NOW).returned:
+            self.wrong.append("a lease that runs was taken back")
+
+
+def test_one_holder_for_each_message_and_nobody_ends_what_is_held(world: World) -> None:
+    fill(world, MESSAGES)
+    many = Many(seconds=20)
+
+    many.run(many.send, many.send, many.send, many.end, many.reap)
+
+    assert many.wrong == []
+    states = Counter(Message.objects.values_list("state", flat=True))
+    assert states.keys() == {"sent", "stale"}
+    assert Attempt.objects.count() == states["sent"]
+    assert not Lease.objects.exists()
+
+
+def test_a_claim_sees_who_took_a_message_since_it_began_to_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first statement looks at the leases of a moment before it locks."""
+    fill(world, 3)
+    first = claim(rooms={"realtime:email": 2}, now=NOW, lease=timedelta(minutes=1), worker="here:1")
+
+    monkeypatch.setattr(queue, "_DUE", queue._DUE.replace(queue._FREE, "true"))
+    second = claim(rooms={"realtime:email": 3}, now=NOW, lease=timedelta(minutes=1), worker="here:2")
+
+    assert len(second.message_ids) == 1
+    assert set(second.message_ids).isdisjoint(first.message_ids)
+    assert Counter(Lease.objects.values_list("worker", flat=True)) == {"here:1": 2, "here:2": 1}
+
+
+def test_what_is_held_does_not_go_stale(post: Post) -> None:
+    """Its holder ends it, or gives it back."""
+    post.alert()
+    late = NOW + timedelta(hours=49)
+    taken = claim(rooms={"realtime:email": 1}, now=NOW, lease=timedelta(minutes=1), worker="here:1")
+
+    assert stale_step(now=late) == 0
+    release(taken.token, taken.message_ids)
+    assert stale_step(now=late) == 1
+
+
+def test_whoever_lost_the_lease_writes_nothing(post: Post) -> None:
+    post.alert()
+    lost = claim(rooms={"realtime:email": 1}, now=NOW, lease=timedelta(minutes=1), worker="here:1")
+    release(lost.token, lost.message_ids)
+    [message] = claim(rooms={"realtime:email": 1}, now=NOW, lease=timedelta(minutes=1), worker="here:2").message_ids
+
+    said = row_of(message, lost.token, Tried(NOW, NOW, "250 Ok"))
+    assert rows_write([said], worker="here:1") == frozenset()
+    assert not put_off(lost.token, message, until=NOW + timedelta(hours=1))
+    assert not put_off(uuid4(), message, until=NOW + timedelta(hours=1))
+
+    row = Message.objects.get()
+    assert (row.state, row.attempts_made, row.next_attempt_at) == ("pending", 0, row.due_at)
+    assert list(Lease.objects.values_list("worker", flat=True)) == ["here:2"]
