@@ -45,7 +45,7 @@ def recipients_make(number: int, *, now: datetime) -> tuple[Organisation, list[C
 def queue_clear() -> None:
     """No message, no notification, no event."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE alerting_message, alerting_notification, vessels_event CASCADE")
+        cursor.execute("TRUNCATE alerting_message, alerting_lease, alerting_notification, vessels_event CASCADE")
 
 
 @transaction.atomic

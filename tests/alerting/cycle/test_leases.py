@@ -55,7 +55,7 @@ class Many:
             thread.join()
 
     def _loop(self, one: Callable[[random.Random], None], number: int) -> None:
-        chance = random.Random(number)  # noqa: S311
+        chance = random.Random(number)
         try:
             while time.monotonic() < self._until and Message.objects.filter(state="pending").exists():
                 one(chance)
