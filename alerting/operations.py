@@ -63,7 +63,8 @@ def notification_cancel(*, notification: Notification, by: User, at: datetime) -
         raise OperationRefused(f"it is {row.state}; only what waits can be cancelled")
     reason = f"cancelled by {by}"
     if message is not None:
-        if Lease.objects.filter(message=message).exists():
+        # asked once the message is locked: nobody can take it any more
+        if message.state != State.PENDING or Lease.objects.filter(message=message).exists():
             raise OperationRefused("it is being sent at this moment")
         if message.notifications.filter(state=State.PENDING).exclude(pk=row.pk).exists():
             raise OperationRefused("it is part of a digest that is fixed; cancel the other parts with it")

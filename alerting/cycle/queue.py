@@ -4,8 +4,8 @@ A claim locks messages, passing over what others lock, and then makes a lease fo
 never hold the same message. The lease's token fences every later write: whoever lost the lease writes nothing. What is
 claimed is fair between organisations and kinds of channel: no flood holds up others.
 
-In a transaction leases come before messages and messages before notifications, except here: a claim waits for nobody,
-since only who holds a message makes a lease for it.
+In a transaction leases come before messages and messages before notifications, except in `claim`, which waits for
+nobody: only who has locked a message makes a lease for it.
 """
 
 from __future__ import annotations
@@ -133,11 +133,14 @@ def claim(
             found = dict(prepared_run(statement, asked))
             ours = [row[0] for row in prepared_run(_LEASE, [token, lease, worker[:200], list(found)])]
             taken += ours
-            now_taken = Counter(found[message] for message in ours)
+            seen, now_taken = Counter(found.values()), Counter(found[message] for message in ours)
             by_lane += now_taken
-            # nothing of a lane: nothing is due, or another worker has it
-            left = {lane: room - now_taken[lane] for lane, room in left.items() if 0 < now_taken[lane] < room}
-            if only_one:
+            if not only_one:
+                # again where something was found, perhaps of another by now: what comes after it is due as well
+                left = {
+                    lane: room - now_taken[lane] for lane, room in left.items() if seen[lane] and now_taken[lane] < room
+                }
+            elif ours or not found:
                 break
     return Claim(token, ends_at, tuple(sorted(taken)), by_lane)
 
@@ -194,9 +197,10 @@ def _take_back(leases: QuerySet[Lease], *, now: datetime, cause: str, limit: int
     """Each lease costs its message a death. A message with deaths is claimed alone, so further deaths are its own:
     after three of those it is quarantined."""
     held = {lease.pk: lease for lease in leases.select_for_update(skip_locked=True).order_by("until")[:limit]}
-    Lease.objects.filter(pk__in=held).delete()
     # without the words: the message that filled its worker's memory must not fill ours
-    ended = list(Message.objects.select_for_update().defer(*WORDS).filter(pk__in=held, state=State.PENDING))
+    locked = Message.objects.select_for_update(skip_locked=True, no_key=True).defer(*WORDS)
+    ended = list(locked.filter(pk__in=held, state=State.PENDING))
+    Lease.objects.filter(pk__in=[each.pk for each in ended]).delete()
     Death.objects.bulk_create(
         Death(message=each, worker=held[each.pk].worker, alone=each.deaths > 0, cause=cause, noticed_at=now)
         for each in ended

@@ -115,7 +115,8 @@ def _write(left: Sequence[Accepted], *, worker: str) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(_SHORTLY)
     keys = {each.message_id for each in left}
-    # locked: the last statement of the dead may still be at work on them
+    # The last statement of the dead may be at work still. It gives the lease up with what it records: once the lease is
+    # ours, or gone, all that it recorded is seen.
     list(Lease.objects.select_for_update().filter(pk__in=keys).order_by("pk"))
     there = set(Message.objects.filter(pk__in=keys).values_list("pk", flat=True))
     known = set(Attempt.objects.filter(message__in=there).values_list("message_id", "claim_token"))

@@ -55,10 +55,10 @@ def _locked_expired(*, now: datetime) -> list[Message]:
     locked = list(
         Message.objects.select_for_update(skip_locked=True)
         .defer(*WORDS)
-        .filter(state=State.PENDING, expires_at__lte=now)
+        .filter(~Exists(Lease.objects.filter(message=OuterRef("pk"))), state=State.PENDING, expires_at__lte=now)
         .order_by("expires_at")[:BATCH]
     )
-    # asked after they are locked: one may have been taken while we looked for them
+    # asked again once they are locked: one may have been taken while we looked for them
     held = set(Lease.objects.filter(message__in=locked).values_list("pk", flat=True))
     return [message for message in locked if message.pk not in held]
 

@@ -30,7 +30,7 @@ from alerting.gameday.smtp_server import SmtpServer
 from alerting.gameday.tally import Tally, receipts_of, tally_take
 from alerting.gameday.verdict import HEARD_WITHIN_SECONDS, Promise
 from alerting.matching import matching_step
-from alerting.models import Message, Notification, State
+from alerting.models import Lease, Message, Notification, State
 from alerting.workers.housekeeping import housekeeping_steps
 from alerting.workers.names import heartbeat_name
 from resilience import incidents
@@ -260,6 +260,8 @@ class Stage:
         """What was not sent before waits with a next time, and lost no attempt."""
         rows = set(Message.objects.exclude(state=State.SENT).values_list("state", "attempts_made"))
         self.promise("all messages wait, and no attempt is burnt", rows == {(State.PENDING, 0)}, rows)
+        held = Lease.objects.count()
+        self.promise("all are given back", not held, f"{held} are held")
 
     def all_sent(self) -> bool:
         """Every alert that was made has been sent, those of victims aside."""

@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
             FROM alerting_lease l WHERE l.message_id = m.id
             """,
         ),
-        # rows that live for a second or two: an eighth of a megabyte for each thousand of them until a vacuum
+        # its rows live for a second or two, and what was one takes room until a vacuum
         migrations.RunSQL(
             "ALTER TABLE alerting_lease SET ("
             "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)",

@@ -22,6 +22,6 @@ def send_until_done() -> None:
     until = time.monotonic() + GIVE_UP_SECONDS
     while time.monotonic() < until:
         send_cycle(CycleContext(cadence=REALTIME, journal=journal_here(), transport=kept.transport))
-        if not Message.objects.filter(state=State.PENDING).exists():
+        if not Message.objects.filter(state=State.PENDING, lease=None).exists():
             return
         time.sleep(0.005)

@@ -119,6 +119,7 @@ def clock_jumps(stage: Stage) -> None:
     stage.cycle()
     states = set(Message.objects.values_list("state", flat=True))
     stage.promise("nothing is given up", states == {State.SENT, State.PENDING}, states)
+    stage.promise("nothing is held on to", not Lease.objects.exists(), Lease.objects.count())
     stage.later(hours=1)
     stage.settle()
 

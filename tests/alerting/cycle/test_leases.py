@@ -8,15 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from alerting.cycle import queue
 from alerting.cycle.outcomes import row_of, rows_write
-from alerting.cycle.queue import claim, put_off, reap, release
+from alerting.cycle.queue import claim, put_off, reap, reap_worker, release
 from alerting.cycle.stale import stale_step
 from alerting.cycle.tried import Tried
 from alerting.messages import message_new
@@ -92,7 +95,8 @@ class Many:
     def end(self, chance: random.Random) -> None:
         """As housekeeping does with what is past its time: what is held, or was a moment ago."""
         held = list(Lease.objects.values_list("pk", flat=True))
-        Message.objects.filter(pk__in=chance.sample(held, min(len(held), 3))).update(expires_at=NOW)
+        for one in chance.sample(held, min(len(held), 3)):
+            Message.objects.filter(pk=one).update(expires_at=NOW)
         stale_step(now=NOW)
 
     def reap(self, chance: random.Random) -> None:
@@ -102,7 +106,7 @@ class Many:
 
 def test_one_holder_for_each_message_and_nobody_ends_what_is_held(world: World) -> None:
     fill(world, MESSAGES)
-    many = Many(seconds=20)
+    many = Many(seconds=60)
 
     many.run(many.send, many.send, many.send, many.end, many.reap)
 
@@ -113,17 +117,44 @@ def test_one_holder_for_each_message_and_nobody_ends_what_is_held(world: World) 
     assert not Lease.objects.exists()
 
 
-def test_a_claim_sees_who_took_a_message_since_it_began_to_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its first statement looks at the leases of a moment before it locks."""
-    fill(world, 3)
+@pytest.mark.parametrize("only_one", [False, True])
+def test_a_claim_goes_on_past_what_others_took_since_it_began_to_look(
+    world: World, only_one: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first statement looks at the leases of a moment before it locks: here it sees none."""
+    fill(world, 6)
+    Message.objects.update(next_attempt_at=NOW - timedelta(seconds=1) * F("pk"))
     first = claim(rooms={"realtime:email": 2}, now=NOW, lease=timedelta(minutes=1), worker="here:1")
+    real, looked = queue.prepared_run, list[str]()
 
-    monkeypatch.setattr(queue, "_DUE", queue._DUE.replace(queue._FREE, "true"))
-    second = claim(rooms={"realtime:email": 3}, now=NOW, lease=timedelta(minutes=1), worker="here:2")
+    def prepared_run(query: str, values: Any = None) -> Any:
+        if "WITH due" in query:
+            looked.append(query)
+            query = query if len(looked) > 1 else query.replace(queue._FREE, "true")
+        return real(query, values)
 
-    assert len(second.message_ids) == 1
+    monkeypatch.setattr(queue, "prepared_run", prepared_run)
+    second = claim(
+        rooms={"realtime:email": 2}, now=NOW, lease=timedelta(minutes=1), worker="here:2", only_one=only_one
+    )  # fmt: skip
+
+    assert len(looked) > 1
+    assert len(second.message_ids) == (1 if only_one else 2)
     assert set(second.message_ids).isdisjoint(first.message_ids)
-    assert Counter(Lease.objects.values_list("worker", flat=True)) == {"here:1": 2, "here:2": 1}
+    assert Counter(Lease.objects.values_list("worker", flat=True))["here:1"] == 2
+
+
+def test_a_message_that_somebody_locks_keeps_no_other_from_being_taken_back(world: World) -> None:
+    fill(world, 2)
+    claim(rooms={"realtime:email": 2}, now=NOW, lease=timedelta(minutes=1), worker="here:1")
+    locked, other = sorted(Lease.objects.values_list("pk", flat=True))
+
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": None}) as holder:
+        holder.execute("SELECT FROM alerting_message WHERE id = %s FOR UPDATE", [locked])
+        assert reap_worker(worker="here:1", cause="it was killed", now=NOW).returned == (other,)
+
+    assert list(Lease.objects.values_list("pk", flat=True)) == [locked]
+    assert reap_worker(worker="here:1", cause="it was killed", now=NOW).returned == (locked,)
 
 
 def test_what_is_held_does_not_go_stale(post: Post) -> None:
