@@ -131,6 +131,8 @@ def claim(
             limit = 1 if only_one else sum(left.values())
             asked = {"lanes": list(left), "rooms": list(left.values()), "limit": limit, "now": now}
             found = dict(prepared_run(statement, asked))
+            if not found:
+                break
             ours = [row[0] for row in prepared_run(_LEASE, [token, lease, worker[:200], list(found)])]
             taken += ours
             seen, now_taken = Counter(found.values()), Counter(found[message] for message in ours)
@@ -140,7 +142,7 @@ def claim(
                 left = {
                     lane: room - now_taken[lane] for lane, room in left.items() if seen[lane] and now_taken[lane] < room
                 }
-            elif ours or not found:
+            elif ours:
                 break
     return Claim(token, ends_at, tuple(sorted(taken)), by_lane)
 
@@ -198,9 +200,9 @@ def _take_back(leases: QuerySet[Lease], *, now: datetime, cause: str, limit: int
     after three of those it is quarantined."""
     held = {lease.pk: lease for lease in leases.select_for_update(skip_locked=True).order_by("until")[:limit]}
     # without the words: the message that filled its worker's memory must not fill ours
-    locked = Message.objects.select_for_update(skip_locked=True, no_key=True).defer(*WORDS)
-    ended = list(locked.filter(pk__in=held, state=State.PENDING))
-    Lease.objects.filter(pk__in=[each.pk for each in ended]).delete()
+    locked = list(Message.objects.select_for_update(skip_locked=True, no_key=True).defer(*WORDS).filter(pk__in=held))
+    Lease.objects.filter(pk__in=[each.pk for each in locked]).delete()
+    ended = [each for each in locked if each.state == State.PENDING]
     Death.objects.bulk_create(
         Death(message=each, worker=held[each.pk].worker, alone=each.deaths > 0, cause=cause, noticed_at=now)
         for each in ended

@@ -19,26 +19,16 @@ from django.utils import timezone
 
 from alerting.cycle import queue
 from alerting.cycle.outcomes import row_of, rows_write
-from alerting.cycle.queue import claim, put_off, reap, reap_worker, release
+from alerting.cycle.queue import put_off, reap, reap_worker, release
 from alerting.cycle.stale import stale_step
 from alerting.cycle.tried import Tried
-from alerting.messages import message_new
-from alerting.models import Attempt, Lease, Message, MessageKind
+from alerting.models import Attempt, Lease, Message
 from tests.alerting.cycle.conftest import Post
+from tests.alerting.cycle.test_queue import fill, take
 from tests.alerting.world import NOW, World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MESSAGES = 400
-
-
-def fill(world: World, count: int) -> None:
-    channel = world.make_channel(world.make_user("a@moana.example"))
-    Message.objects.bulk_create(
-        message_new(
-            organisation_id=world.organisation.pk, channel=channel, kind=MessageKind.TEST, due_at=NOW, now=NOW
-        )
-        for _ in range(count)
-    )  # fmt: skip
 
 
 class Many:
@@ -68,10 +58,7 @@ class Many:
             connection.close()
 
     def send(self, chance: random.Random) -> None:
-        taken = claim(
-            rooms={"realtime:email": chance.choice((1, 3, 20))}, now=NOW, lease=timedelta(minutes=1),
-            worker=threading.current_thread().name,
-        )  # fmt: skip
+        taken = take(chance.choice((1, 3, 20)), worker=threading.current_thread().name)
         held = set(taken.message_ids)
         self._count(held, 1)
         time.sleep(chance.random() / 100)
@@ -105,7 +92,7 @@ class Many:
 
 
 def test_one_holder_for_each_message_and_nobody_ends_what_is_held(world: World) -> None:
-    fill(world, MESSAGES)
+    fill(world, MESSAGES, email="a@moana.example")
     many = Many(seconds=60)
 
     many.run(many.send, many.send, many.send, many.end, many.reap)
@@ -122,9 +109,9 @@ def test_a_claim_goes_on_past_what_others_took_since_it_began_to_look(
     world: World, only_one: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its first statement looks at the leases of a moment before it locks: here it sees none."""
-    fill(world, 6)
+    fill(world, 6, email="a@moana.example")
     Message.objects.update(next_attempt_at=NOW - timedelta(seconds=1) * F("pk"))
-    first = claim(rooms={"realtime:email": 2}, now=NOW, lease=timedelta(minutes=1), worker="here:1")
+    first = take(2)
     real, looked = queue.prepared_run, list[str]()
 
     def prepared_run(query: str, values: Any = None) -> Any:
@@ -134,9 +121,7 @@ def test_a_claim_goes_on_past_what_others_took_since_it_began_to_look(
         return real(query, values)
 
     monkeypatch.setattr(queue, "prepared_run", prepared_run)
-    second = claim(
-        rooms={"realtime:email": 2}, now=NOW, lease=timedelta(minutes=1), worker="here:2", only_one=only_one
-    )  # fmt: skip
+    second = take(2, worker="here:2", only_one=only_one)
 
     assert len(looked) > 1
     assert len(second.message_ids) == (1 if only_one else 2)
@@ -145,8 +130,8 @@ def test_a_claim_goes_on_past_what_others_took_since_it_began_to_look(
 
 
 def test_a_message_that_somebody_locks_keeps_no_other_from_being_taken_back(world: World) -> None:
-    fill(world, 2)
-    claim(rooms={"realtime:email": 2}, now=NOW, lease=timedelta(minutes=1), worker="here:1")
+    fill(world, 2, email="a@moana.example")
+    take(2)
     locked, other = sorted(Lease.objects.values_list("pk", flat=True))
 
     with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": None}) as holder:
@@ -161,7 +146,7 @@ def test_what_is_held_does_not_go_stale(post: Post) -> None:
     """Its holder ends it, or gives it back."""
     post.alert()
     late = NOW + timedelta(hours=49)
-    taken = claim(rooms={"realtime:email": 1}, now=NOW, lease=timedelta(minutes=1), worker="here:1")
+    taken = take(1)
 
     assert stale_step(now=late) == 0
     release(taken.token, taken.message_ids)
@@ -170,9 +155,9 @@ def test_what_is_held_does_not_go_stale(post: Post) -> None:
 
 def test_whoever_lost_the_lease_writes_nothing(post: Post) -> None:
     post.alert()
-    lost = claim(rooms={"realtime:email": 1}, now=NOW, lease=timedelta(minutes=1), worker="here:1")
+    lost = take(1)
     release(lost.token, lost.message_ids)
-    [message] = claim(rooms={"realtime:email": 1}, now=NOW, lease=timedelta(minutes=1), worker="here:2").message_ids
+    [message] = take(1, worker="here:2").message_ids
 
     said = row_of(message, lost.token, Tried(NOW, NOW, "250 Ok"))
     assert rows_write([said], worker="here:1") == frozenset()
