@@ -1,183 +1,244 @@
-"""A lane: the queue of one kind of channel, and the threads that serve it, each with a connection of its own."""
+"""A lane: the queue of one kind of channel, and who serves it.
+
+A seat is one connection. A thread takes a message and a seat, and waits for whatever there is to wait for. Where the
+connection is open and needs nobody who waits, the seat is the driver's: one thread for all of those. It gives back what
+does not go well, with its seat, to a thread that can wait.
+"""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 
-from alerting.cycle.journal import Page
-from alerting.cycle.outcomes import Settled
-from alerting.cycle.queue import Claim
-from alerting.cycle.render import Written
+from alerting.cycle.driver import Driver
+from alerting.cycle.seat import Ready, Seat
+from alerting.cycle.send import Begun
+from alerting.cycle.tried import Tried
 from alerting.cycle.turns import in_turn
-from alerting.transports import Transport
-from resilience.breakers.group import Probe
 
 log = structlog.get_logger(__name__)
 
 _OWNER = attrgetter("organisation_id")
 
 
-class Ready(NamedTuple):
-    """A message with its words and the claim that holds it. `probe`: its kind is shut, and this one tries the way."""
+class Service(Protocol):
+    """What is done with a message. Called by the threads of the lanes."""
 
-    written: Written
-    claim: Claim
-    probe: Probe | None = None
+    def sit(self, kind: str) -> Seat:
+        """A new seat."""
 
-    @property
-    def message_id(self) -> int:
-        return self.written.checked.message.pk
+    def serve(self, ready: Ready, lane: Lane, seat: Seat, begun: Begun | None) -> bool:
+        """The whole of it, or what is left of it if it was begun. It may wait. False after `Lane.leave`."""
 
-    @property
-    def organisation_id(self) -> int:
-        return self.written.checked.message.organisation_id
+    def failed(self, ready: Ready, error: Exception) -> None:
+        """What `serve` raised."""
 
-    @property
-    def kind(self) -> str:
-        channel = self.written.checked.channel
-        assert channel is not None
-        return channel.kind
+    def done(self, lane: Lane) -> None:
+        """A message is finished here."""
+
+    def begin(self, ready: Ready, lane: Lane, seat: Seat) -> Begun | None:
+        """Before a message: its time and its deadline. None if it may not be sent; then it is given back."""
+
+    def may_hand_over(self, seat: Seat) -> bool:
+        """Whether the message under way may be accepted now."""
+
+    def accepted(self, ready: Ready, lane: Lane, seat: Seat, tried: Tried) -> None:
+        """The server has taken it."""
 
 
-@dataclass(slots=True)
-class Seat:
-    """What one thread of a lane holds: its connection, its page of the journal if there is one, the outcomes of its
-    last messages that it has not seen settled yet, and whether the message under way has come to its handover."""
+class _Job(NamedTuple):
+    """A message for a thread. `seat`: None for one that is still to be made; `aside`: the driver gave it."""
 
-    transport: Transport
-    page: Page | None = None
-    unsettled: deque[Settled] = field(default_factory=deque)
-    mentioned: bool = False
-
-    def settled(self, seconds: float, *, hurry: Callable[[], None]) -> bool:
-        """Whether the next message may be accepted: all but the last came to an end that is in the database, and so did
-        the last, or a page has it if it was accepted. Says `hurry` and waits for it, at most so long in all."""
-        kept = 0 if self.page is None else 1
-        until = time.monotonic() + seconds
-        while len(self.unsettled) > kept:
-            first = self.unsettled[0]
-            if not first.is_set():
-                hurry()
-            if not first.wait(max(until - time.monotonic(), 0.0)):
-                return False
-            self.unsettled.popleft()
-        return True
+    ready: Ready
+    seat: Seat | None
+    begun: Begun | None = None
+    aside: bool = False
 
 
 class Lane:
-    """`put` from one thread; threads start when there is work for them, up to `most`.
+    """`put` from one thread; seats are made when there is work for them, up to `most`, and threads as they are needed.
 
-    `sit(kind)` makes the seat of a thread; `serve(ready, lane, seat)` does the work and says True; after `leave` it
-    says False, and its thread ends.
-    `failed(ready, error)` hears what `serve` raised, `done(lane)` of each message that is finished here.
+    `driven`: whether connections may be served by the driver.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        *,
-        most: int,
-        sit: Callable[[str], Seat],
-        serve: Callable[[Ready, Lane, Seat], bool],
-        failed: Callable[[Ready, Exception], None],
-        done: Callable[[Lane], None],
-    ) -> None:
+    def __init__(self, kind: str, *, most: int, service: Service, driven: bool = True) -> None:
         self.kind = kind
         self.works = False  # a server has answered for a message
         self._most = most
-        self._sit = sit
-        self._serve_one = serve
-        self._failed = failed
-        self._told_done = done
+        self._service = service
+        self._driver = Driver(self) if driven else None
         self._queue: deque[Ready] = deque()
+        self._aside: deque[_Job] = deque()
         self._unfinished = 0
         self._lock = threading.Lock()  # that of the condition: to enter it by that one costs more
         self._changed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
-        self._serving = 0
-        self._idle = 0
+        self._idle = 0  # threads
+        self._seats = 0
+        self._free: list[Seat] = []  # of those that the driver cannot serve
         self._closing = False
+        self._over = False
 
     def put(self, several: Collection[Ready]) -> None:
         """Organisations in turn with what waits here already: a single alert waits for no more than its claim."""
         with self._lock:
             self._queue = deque(in_turn([*self._queue, *several], owner=_OWNER))
             self._unfinished += len(several)
-            self._changed.notify(len(self._queue))
-            for _ in range(min(len(self._queue) - self._idle, self._most - self._serving)):
-                if not self._start():
-                    break
+        if self._driver is not None:
+            self._driver.wake()
+        self._call()
 
     def unfinished(self) -> int:
         """Messages that wait or are being served."""
         return self._unfinished
 
     def leave(self, ready: Ready) -> bool:
-        """Called by a thread: one connection fewer, this message goes to another. False for the last one."""
+        """Called while serving: one connection fewer, this message goes to another. False for the last one."""
         with self._lock:
-            if self._serving <= 1:
+            if self._seats <= 1:
                 return False
-            self._serving -= 1
-            self._most = self._serving
+            self._seats -= 1
+            self._most = self._seats
             self._queue.appendleft(ready)
-            self._changed.notify()
-            return True
+        if self._driver is not None:
+            self._driver.wake()
+        return True
 
     def close(self) -> list[Ready]:
-        """What is being served is finished. Waits for the threads; returns what nobody has begun."""
+        """What is being served is finished. Waits for it; returns what nobody has begun."""
         with self._lock:
             self._closing = True
             left = list(self._queue)
             self._queue.clear()
             self._unfinished -= len(left)
+        if self._driver is not None:
+            self._driver.close()
+        with self._lock:
+            self._over = True
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        for seat in self._free:
+            seat.transport.close()
+        with self._lock:
+            left += self._queue  # what somebody left meanwhile
+            self._unfinished -= len(self._queue)
+            self._queue.clear()
         return left
 
+    # From here to the next such line: called by the driver.
+
+    def next(self, *, finished: bool = False) -> Ready | None:
+        with self._lock:
+            if finished:
+                self._finish()
+            return self._queue.popleft() if self._queue else None
+
+    def begin(self, ready: Ready, seat: Seat) -> Begun | None:
+        return self._service.begin(ready, self, seat)
+
+    def may_hand_over(self, seat: Seat) -> bool:
+        return self._service.may_hand_over(seat)
+
+    def accepted(self, ready: Ready, seat: Seat, tried: Tried) -> None:
+        self._service.accepted(ready, self, seat, tried)
+
+    def aside(self, ready: Ready, seat: Seat, begun: Begun | None) -> None:
+        job = _Job(ready, seat, begun, aside=True)
+        with self._lock:
+            if self._idle or self._start():
+                self._aside.append(job)
+                self._changed.notify()
+                return
+        self._work(job)  # there is no room for a thread's stack: all others wait too
+
+    # From here on: the lane's own.
+
+    def _call(self) -> None:
+        """One thread more, where something waits for one."""
+        with self._lock:
+            if not self._waits():
+                return
+            if self._idle:
+                self._changed.notify()
+            elif not self._start() and not self._seats:
+                raise MemoryError(f"no thread can be started to send by {self.kind}")
+
+    def _waits(self) -> bool:
+        """Whether there is something for a thread; called with the lock."""
+        if self._aside:
+            return True
+        others = self._driver.idle() if self._driver is not None else 0
+        return len(self._queue) > others and bool(self._free or self._seats < self._most)
+
     def _start(self) -> bool:
-        """One thread more. False where there is no room for its stack: those that serve go on without it."""
+        """One thread more; called with the lock. False where there is no room for its stack."""
         thread = threading.Thread(target=self._serve, name=f"{self.kind}-{len(self._threads)}", daemon=True)
         try:
             thread.start()
         except (RuntimeError, MemoryError) as fault:
-            if not self._serving:
-                raise
-            log.warning("connection_not_begun", kind=self.kind, serving=self._serving, error=str(fault))
+            log.warning("connection_not_begun", kind=self.kind, serving=self._seats, error=str(fault))
             return False
         self._threads.append(thread)
-        self._serving += 1
         return True
 
     def _serve(self) -> None:
-        seat: Seat | None = None
-        ready = self._take()
-        while ready is not None:
-            try:
-                seat = seat or self._sit(self.kind)
-                if not self._serve_one(ready, self, seat):
-                    break
-            except Exception as error:  # one message's trouble must not end its thread
-                self._failed(ready, error)
-            ready = self._take(finished=True)
-        if seat is not None:
-            seat.transport.close()
+        while (job := self._take()) is not None:
+            self._work(job)
 
-    def _take(self, *, finished: bool = False) -> Ready | None:
-        with self._lock:  # all threads want it: once for each message
-            if finished:
-                self._unfinished -= 1
-                self._told_done(self)
+    def _take(self) -> _Job | None:
+        with self._lock:
             self._idle += 1
-            while not self._queue and not self._closing:
+            while not self._waits() and not self._over:
                 self._changed.wait()
             self._idle -= 1
-            return self._queue.popleft() if self._queue else None
+            if self._aside:
+                return self._aside.popleft()
+            if not self._waits():
+                return None
+            if self._free:
+                return _Job(self._queue.popleft(), self._free.pop())
+            self._seats += 1
+            return _Job(self._queue.popleft(), None)
+
+    def _work(self, job: _Job) -> None:
+        ready, seat, stays = job.ready, job.seat, True
+        try:
+            seat = seat or self._service.sit(self.kind)
+            if not job.aside and not ready.large and self._drive(seat, ready):
+                return
+            self._call()  # somebody else for what waits: this thread may be busy for long
+            stays = self._service.serve(ready, self, seat, job.begun)
+        except Exception as error:  # one message's trouble must not end its thread
+            self._service.failed(ready, error)
+        with self._lock:  # all threads want it: once for each message
+            if stays:
+                self._finish()
+            if seat is None:
+                self._seats -= 1
+        if seat is not None and stays:
+            self._sit_down(seat)
+        elif seat is not None:
+            seat.transport.close()
+
+    def _finish(self) -> None:
+        self._unfinished -= 1
+        self._service.done(self)
+
+    def _sit_down(self, seat: Seat) -> None:
+        """It has nothing to do now."""
+        if not self._drive(seat, None):
+            with self._lock:
+                self._free.append(seat)
+
+    def _drive(self, seat: Seat, ready: Ready | None) -> bool:
+        """Give it to the driver, with a message to begin with. False where it is nothing for the driver."""
+        if self._driver is None or self._closing:
+            return False
+        line = seat.line()
+        return line is not None and self._driver.take(seat, line, ready)

@@ -20,12 +20,12 @@ from accounts.models import ChannelKind
 from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import Counts
 from alerting.cycle.inhand import InHand
-from alerting.cycle.lane import Ready
 from alerting.cycle.pace import Pace
 from alerting.cycle.prepare import Preparation
 from alerting.cycle.queue import Claim, claim, release
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.render import Written
+from alerting.cycle.seat import Ready
 from alerting.cycle.senders import Senders
 from alerting.cycle.ways_out import kinds_shut, probe_give_back, probes_take
 from resilience.breakers.group import Probe

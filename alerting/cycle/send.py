@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 from alerting.cycle.context import CycleContext
 from alerting.cycle.memory import lacks_memory
 from alerting.cycle.tried import Tried
 from alerting.models import ErrorKind
-from alerting.transports import NotHandedOver, Outgoing, Transport, TransportError, nothing
+from alerting.transports import NotHandedOver, TransportError, nothing
 
 
-def send(
-    outgoing: Outgoing, transport: Transport, context: CycleContext, *, handover: Callable[[], None] = nothing
-) -> Tried:
+class HandOver(Protocol):
+    """`Transport.send` of one message, or what is left of it. Raises what that does."""
+
+    def __call__(self, *, deadline: float, handover: Callable[[], None]) -> str: ...
+
+
+class Begun(NamedTuple):
+    """An attempt: since when, until when in monotonic seconds, and how to go on with it from where it stands."""
+
+    at: datetime
+    deadline: float
+    clock: Callable[[], datetime]
+    go_on: HandOver
+
+
+def send(begun: Begun, *, handover: Callable[[], None] = nothing) -> Tried:
     """Hand the message over; the transport keeps to the deadline. Raises what `handover` does to keep it back."""
-    started_at = context.clock()
     try:
-        deadline = context.monotonic() + context.send_deadline
-        answer = transport.send(outgoing, deadline=deadline, handover=handover)
+        answer = begun.go_on(deadline=begun.deadline, handover=handover)
     except NotHandedOver:
         raise
     except TransportError as fault:
         trace = traceback.format_exc()
-        return Tried(started_at, context.clock(), fault.answer, fault, trace)
+        return Tried(begun.at, begun.clock(), fault.answer, fault, trace)
     except Exception as error:  # one message's trouble must not reach the next
-        return Tried(started_at, context.clock(), "", our_fault(error), traceback.format_exc())
-    return Tried(started_at, context.clock(), answer)
+        return Tried(begun.at, begun.clock(), "", our_fault(error), traceback.format_exc())
+    return Tried(begun.at, begun.clock(), answer)
 
 
 def never_sent(error: Exception, context: CycleContext) -> Tried:

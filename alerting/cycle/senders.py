@@ -19,12 +19,13 @@ from alerting.cycle.context import CycleContext
 from alerting.cycle.counts import POSSIBLE_REPEATS
 from alerting.cycle.inhand import InHand
 from alerting.cycle.journal import Accepted
-from alerting.cycle.lane import Lane, Ready, Seat
+from alerting.cycle.lane import Lane
 from alerting.cycle.memory import lacks_memory, wait_for_room_report
 from alerting.cycle.outcomes import Settled, outcome_of, uncounted_until
 from alerting.cycle.queue import put_off
 from alerting.cycle.recorder import Recorder
-from alerting.cycle.send import never_sent, send
+from alerting.cycle.seat import Ready, Seat
+from alerting.cycle.send import Begun, never_sent, send
 from alerting.cycle.tried import Tried
 from alerting.cycle.ways_out import probe_give_back, way_open, way_shut
 from alerting.models import ErrorKind
@@ -103,28 +104,57 @@ class Senders:
             self._lanes[kind] = Lane(
                 kind,
                 most=limits.connections,
-                sit=self._sit,
-                serve=self._serve,
-                failed=self._failed,
-                done=self._done,
+                service=self,
+                driven=limits.per_second == 0,  # else each message waits for its turn
             )
         return self._lanes[kind]
 
     # From here on: called by the lanes' threads.
 
-    def _sit(self, kind: str) -> Seat:
+    def sit(self, kind: str) -> Seat:
         return Seat(self._context.transport(kind), next(self._pages, None))
 
-    def _serve(self, ready: Ready, lane: Lane, seat: Seat) -> bool:
-        if not (self._wait_for_turn(lane) and self._may_send(ready, lane)):
+    def begin(self, ready: Ready, lane: Lane, seat: Seat) -> Begun | None:
+        """Does not wait."""
+        if not self._may_send(ready, lane):
             self._return(ready)
-            return True
+            return None
         seat.mentioned = False
+        context = self._context
+        deadline = context.monotonic() + context.send_deadline
+        return Begun(context.clock(), deadline, context.clock, partial(seat.transport.send, ready.written.outgoing))
+
+    def may_hand_over(self, seat: Seat) -> bool:
+        """Does not wait."""
+        seat.mentioned = True
+        settled = seat.settled(0.0, hurry=self._recorder.hurry)
+        return settled and not self._recorder.given_up.is_set()
+
+    def accepted(self, ready: Ready, lane: Lane, seat: Seat, tried: Tried) -> None:
+        """From here on it must not be sent again, whatever becomes of this process or of our memory."""
+        lane.works = True
         try:
-            tried = send(ready.written.outgoing, seat.transport, self._context, handover=partial(self._handover, seat))
+            self._keep(ready, seat, tried)
+            self._answered(ready, seat, tried)
+        except Exception as fault:
+            self._unrecorded(ready, fault)
+
+    def serve(self, ready: Ready, lane: Lane, seat: Seat, begun: Begun | None) -> bool:
+        if begun is None:
+            if not self._wait_for_turn(lane):
+                self._return(ready)
+                return True
+            begun = self.begin(ready, lane, seat)
+            if begun is None:
+                return True
+        try:
+            tried = send(begun, handover=partial(self._handover, seat))
         except NotHandedOver:
             self._return(ready)
             return True
+        return self._came_to(ready, lane, seat, tried)
+
+    def _came_to(self, ready: Ready, lane: Lane, seat: Seat, tried: Tried) -> bool:
         fault = tried.fault
         if fault is not None and fault.whole_kind:
             return self._way_shut(ready, lane, seat, tried, fault)
@@ -135,10 +165,10 @@ class Senders:
         if fault is not None and fault.untried:
             self._put_off(ready, until=tried.ended_at + timedelta(seconds=fault.retry_after or 0.0))
             return True
-        lane.works = True
         if fault is None:
-            self._accepted(ready, seat, tried)
+            self.accepted(ready, lane, seat, tried)
         else:
+            lane.works = True
             self._answered(ready, seat, tried)
         return True
 
@@ -149,14 +179,6 @@ class Senders:
         if not isinstance(cause, Exception) or not lacks_memory(cause) or seat.mentioned:
             return False
         return self.unfinished() > 1 and tried.ended_at - ready.written.checked.message.due_at < _OTHERS_FAULT
-
-    def _accepted(self, ready: Ready, seat: Seat, tried: Tried) -> None:
-        """From here on it must not be sent again, whatever becomes of this process or of our memory."""
-        try:
-            self._keep(ready, seat, tried)
-            self._answered(ready, seat, tried)
-        except Exception as fault:
-            self._unrecorded(ready, fault)
 
     def _keep(self, ready: Ready, seat: Seat, tried: Tried) -> None:
         """In the journal. Where there is no memory even for that, this seat waits for each commit from now on."""
@@ -239,12 +261,12 @@ class Senders:
         if ready.probe is not None:
             self._recorder.put_note(partial(probe_give_back, ready.probe))
 
-    def _done(self, lane: Lane) -> None:
+    def done(self, lane: Lane) -> None:
         left = lane.unfinished()
         if left <= self._wake_at.get(lane.kind, 0) and (left or self._few()):
             self._fewer.set()
 
-    def _failed(self, ready: Ready, error: Exception) -> None:
+    def failed(self, ready: Ready, error: Exception) -> None:
         """Our own code failed round a send. Never raises an `Exception`: its thread serves others."""
         try:
             self._record(ready, never_sent(error, self._context))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from alerting.models import ErrorKind
 from alerting.rendering.facts import Alert
@@ -84,3 +85,46 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let go of the connection. Never raises."""
+
+
+class Heard(enum.Enum):
+    """What the other side of a line has said by now of the message that was begun."""
+
+    NOTHING = "nothing"  # or not all of it yet
+    GO_ON = "go on"  # it waits for the content
+    TAKEN = "taken"
+    ELSE = "else"  # a refusal, a goodbye, an end of the connection
+
+
+class Line(Protocol):
+    """An open connection whose user need not wait for answers: one thread can serve many.
+
+    It is for messages with which all goes well. Where a method says False, `hear` says ELSE, or anything is raised,
+    somebody who can wait goes on with `finish`, from where the message stands. After that the line is of no use.
+    """
+
+    def fileno(self) -> int:
+        """To be told when there is something to hear."""
+
+    def begin(self, outgoing: Outgoing) -> bool:
+        """Announce a message, and make it ready while the other side thinks. It cannot be accepted yet."""
+
+    def hear(self) -> Heard:
+        """Take what the other side has said, without waiting for more of it."""
+
+    def hand_over(self) -> bool:
+        """After `GO_ON`: send the content. From now on the message can be accepted."""
+
+    def taken(self) -> str:
+        """After `TAKEN`: the answer."""
+
+    def finish(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
+        """Go on with the message that was begun, and wait, as `Transport.send` does."""
+
+
+@runtime_checkable
+class HasLine(Protocol):
+    """A transport whose open connection can be used as a line."""
+
+    def line(self) -> Line | None:
+        """None while no connection is open, or where the other side has to be waited for in each step."""

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
-from alerting.transports.contract import Clock, Outgoing, Transport, nothing
+from alerting.transports.contract import Clock, HasLine, Line, Outgoing, Transport, nothing
 
 # Mail servers wait for minutes (RFC 5321, section 4.5.3.2.7: at least five); a provider's idle connections are few.
 KEEP_SECONDS = 30.0
@@ -56,6 +56,9 @@ class _Lent:
 
     def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         return self._transport.send(outgoing, deadline=deadline, handover=handover)
+
+    def line(self) -> Line | None:
+        return self._transport.line() if isinstance(self._transport, HasLine) else None
 
     def close(self) -> None:
         """Back into the pool, its connection open."""

@@ -8,15 +8,15 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from django.conf import settings
 
 from alerting.models import ErrorKind
 from alerting.transports.contract import Outgoing, TransportError, nothing
 from alerting.transports.email import exchange
-from alerting.transports.email.exchange import CLOSING, LOST, on_the_wire
-from alerting.transports.email.mime import mail_bytes, recipient_address, sender_address
+from alerting.transports.email.exchange import CLOSING, LOST
+from alerting.transports.email.line import MailLine
+from alerting.transports.email.mail import Mail, Standing
 from alerting.transports.email.policy import Stage, judge
 from alerting.transports.email.session import Session
 from alerting.transports.watchdog import Watchdog
@@ -50,11 +50,6 @@ def smtp_settings() -> SmtpSettings:
     )
 
 
-class _Envelope(NamedTuple):
-    sender: str
-    recipient: str
-
-
 class EmailTransport:
     """Sends mails over one connection, which it opens when needed and again when it was lost."""
 
@@ -68,23 +63,27 @@ class EmailTransport:
 
     def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         """The server's answer to the message. Raises `TransportError`."""
-        sender = sender_address(self._to.mail_from)
-        envelope = _Envelope(outgoing.return_path or sender.addr_spec, recipient_address(outgoing.address))
-        wire: bytes | None = None
+        return self._go_on(Mail(outgoing, mail_from=self._to.mail_from), deadline=deadline, handover=handover)
+
+    def line(self) -> MailLine | None:
+        session = self._session
+        if session is None or session.sock is None or not session.has_extn("pipelining"):
+            return None
+        return MailLine(session, mail_from=self._to.mail_from, told=_told, go_on=self._go_on)
+
+    def _go_on(self, mail: Mail, *, deadline: float, handover: Callable[[], None]) -> str:
+        """With a mail from where it stands."""
 
         def meanwhile() -> None:
             """While the server thinks about the envelope. Whatever fails here, nothing of the mail has left."""
-            nonlocal wire
-            wire = on_the_wire(mail_bytes(outgoing, sender=sender, recipient=envelope.recipient))
+            mail.wire()
             handover()
 
         if self._watchdog is None:
             self._watchdog = Watchdog(lambda: self._session.on_the_wire if self._session else None)
         with self._watchdog.until(deadline):
             try:
-                session = self._begun(envelope, deadline, meanwhile)
-                assert wire is not None
-                return self._hand_over(session, wire)
+                return self._hand_over(self._wanting(mail, deadline, meanwhile), mail)
             except TransportError:  # a refusal; none comes from `meanwhile`, for both addresses are good
                 self._reset()
                 raise
@@ -138,16 +137,29 @@ class EmailTransport:
             session.login(self._to.user, self._to.password)
         session.opened()
 
-    def _begun(self, envelope: _Envelope, deadline: float, meanwhile: Callable[[], None]) -> Session:
-        """A session whose server waits for the content, after `meanwhile`.
+    def _wanting(self, mail: Mail, deadline: float, meanwhile: Callable[[], None]) -> Session:
+        """A session whose server waits for the content, or for the rest of it, after `meanwhile`."""
+        session = self._session
+        if session is not None:
+            session.wait(True)
+        if session is None or mail.stage in (Standing.NEW, Standing.SAID):
+            return self._begun(mail, deadline, meanwhile)
+        if mail.stage is Standing.WANTED:
+            meanwhile()
+        return session
+
+    def _begun(self, mail: Mail, deadline: float, meanwhile: Callable[[], None]) -> Session:
+        """From the envelope on.
 
         A connection that was kept may be gone by now, or have had its number of mails: nothing was handed over, so
         that costs a new connection and no attempt.
         """
-        kept = self._session is not None
+        before = self._session
+        kept = before is not None
         session, refusal = self._connected(deadline), None
+        said, mail.stage = mail.stage is Standing.SAID and session is before, Standing.NEW
         try:
-            refusal = exchange.envelope(session, *envelope, meanwhile=meanwhile)
+            refusal = exchange.envelope(session, mail.sender, mail.recipient, said=said, meanwhile=meanwhile)
         except LOST as fault:
             lost = self._lost(fault, unknown=False)
             if not kept or self._late():
@@ -158,11 +170,11 @@ class EmailTransport:
             if not (kept and refusal.code == CLOSING):
                 raise _refused(refusal.stage, refusal.code, refusal.text)
         self._drop()
-        return self._begun(envelope, deadline, meanwhile)
+        return self._begun(mail, deadline, meanwhile)
 
-    def _hand_over(self, session: Session, wire: bytes) -> str:
+    def _hand_over(self, session: Session, mail: Mail) -> str:
         try:
-            answer = exchange.content(session, wire)
+            answer = exchange.content(session, mail.wire()[mail.left :])
         except LOST as fault:
             # only the server knows whether it took the mail
             raise self._lost(fault, unknown=True) from fault

@@ -33,19 +33,26 @@ class Answer(NamedTuple):
 
 
 def envelope(
-    session: smtplib.SMTP, sender: str, recipient: str, *, meanwhile: Callable[[], None] = nothing
+    session: smtplib.SMTP, sender: str, recipient: str, *, said: bool = False, meanwhile: Callable[[], None] = nothing
 ) -> Answer | None:
     """MAIL, RCPT and DATA. Returns the answer that refuses the mail, or None when the server waits for its content.
 
-    `meanwhile` is called while the answers are on their way. Raises one of `LOST`, and what `meanwhile` does.
+    `said`: they were sent already, in one piece. `meanwhile` is called while the answers are on their way. Raises one
+    of `LOST`, and what `meanwhile` does.
     """
-    if not session.has_extn("pipelining"):
+    if not said and not session.has_extn("pipelining"):
         refused = _one_by_one(session, sender, recipient)
         meanwhile()
         return refused
-    session.send(f"MAIL FROM:<{sender}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n")
+    if not said:
+        session.send(in_one_piece(sender, recipient))
     meanwhile()
     return _refusal(session)
+
+
+def in_one_piece(sender: str, recipient: str) -> str:
+    """The envelope for a server that offers PIPELINING."""
+    return f"MAIL FROM:<{sender}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n"
 
 
 def _refusal(session: smtplib.SMTP) -> Answer | None:
@@ -75,8 +82,10 @@ def _one_by_one(session: smtplib.SMTP, sender: str, recipient: str) -> Answer | 
 
 
 def content(session: smtplib.SMTP, wire: bytes) -> Answer:
-    """All of the mail, as `on_the_wire` makes it. Raises one of `LOST`: then nobody knows whether it was taken."""
-    session.send(wire)
+    """All of the mail, as `on_the_wire` makes it, or what has not left of it. Raises one of `LOST`: then nobody knows
+    whether it was taken."""
+    if wire:
+        session.send(wire)
     return Answer(Stage.DATA, *session.getreply())
 
 

@@ -1,4 +1,5 @@
-"""smtplib's session as a sender needs it: one that can be shut from outside at any moment, and reads answers cheaply.
+"""smtplib's session as a sender needs it: one that can be shut from outside at any moment, reads answers cheaply, and
+can be used by somebody who does not wait.
 
 smtplib's own `getreply` reads through two layers of files. And a socket with a time-out asks the kernel twice for each
 read and write; here the kernel keeps the time-out, which halves how often a thread has to wait for its turn.
@@ -16,6 +17,7 @@ from typing import Any
 from alerting.transports.look_up import answers_within, dns_answers
 
 _LONGEST_LINE = 8192  # that of smtplib; RFC 5321, section 4.5.3.1.5, asks for 512
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _NO_SUCH_CODE = -1  # smtplib's word for an answer that begins with no number
 
 
@@ -28,6 +30,7 @@ class Session(smtplib.SMTP):
         self._implicit_tls = tls
         self._connect_until = deadline
         self._heard = b""
+        self._waits = False
         self.on_the_wire: socket.socket | None = None
         super().__init__(timeout=timeout)
         self._host = host
@@ -49,11 +52,53 @@ class Session(smtplib.SMTP):
         bound = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))  # a timeval
         assert self.sock is not None
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if isinstance(self.sock, ssl.SSLSocket):
-            return
-        self.sock.settimeout(None)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bound)
+        self.wait(True)
+
+    def wait(self, yes: bool) -> None:
+        """Whether reads and writes wait for the server, as all but `hear_now` and `say_now` expect."""
+        if self.sock is None or yes is self._waits:
+            return
+        if yes:
+            self.sock.settimeout(self.timeout if isinstance(self.sock, ssl.SSLSocket) else None)
+        else:
+            self.sock.setblocking(False)
+        self._waits = yes
+
+    def say_now(self, data: bytes) -> int:
+        """How many bytes of it the kernel has taken, without waiting for room. Raises `OSError`."""
+        assert self.sock is not None
+        try:
+            return self.sock.send(data)
+        except _NOT_NOW:
+            return 0
+
+    def hear_now(self) -> None:
+        """Take what the server has said by now. Raises `OSError`, and `SMTPServerDisconnected` at its end; whoever
+        reads on hears of that end again."""
+        sock = self.sock
+        assert sock is not None
+        more = True
+        while more:
+            try:
+                heard = sock.recv(_LONGEST_LINE)
+            except _NOT_NOW:
+                return
+            if not heard:
+                raise smtplib.SMTPServerDisconnected("Connection unexpectedly closed")
+            self._heard += heard
+            # what TLS has decrypted already makes no socket readable
+            more = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+
+    @property
+    def heard(self) -> bytes:
+        """What `getreply` gives next, without waiting for what is complete."""
+        return self._heard
+
+    def forget(self) -> None:
+        """It was read."""
+        self._heard = b""
 
     def getreply(self) -> tuple[int, bytes]:
         """The code and the text of one answer, its lines joined by LF (RFC 5321, section 4.2.1).
@@ -91,7 +136,7 @@ class Session(smtplib.SMTP):
         self._heard += heard
 
     def _get_socket(self, host: str, port: int, timeout: float) -> Any:
-        self._heard = b""
+        self._heard, self._waits = b"", False
         self.on_the_wire = _connection(host, port, timeout=timeout, deadline=self._connect_until)
         if time.monotonic() >= self._connect_until:
             # whoever shuts it from outside may have looked a moment before there was a socket

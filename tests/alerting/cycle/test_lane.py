@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from alerting.cycle.lane import Seat
 from alerting.cycle.outcomes import Settled
+from alerting.cycle.seat import Seat
 from alerting.transports import UnknownKind
 
 

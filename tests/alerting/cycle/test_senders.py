@@ -22,7 +22,7 @@ from alerting.cycle.telling import Telling
 from alerting.messages import message_new
 from alerting.models import Attempt, ErrorKind, Lease, Message, MessageKind, SendCycleRun, State
 from alerting.transports import Outgoing, TransportError, nothing, transport_for
-from alerting.transports.email import connection as email_connection
+from alerting.transports.email import mail as email_mail
 from alerting.transports.limits import Limits, Pacers
 from tests.alerting.cycle.conftest import Post
 from tests.alerting.cycle.test_run import incident_kinds
@@ -206,14 +206,14 @@ def two_of_which_the_first_does_not_fit(post: Post, smtp_server: SmtpServer, mon
     """The other is in hand for a second."""
     smtp_server.delay = 1.0
     queue_messages(post.world, 2)
-    real = email_connection.mail_bytes
+    real = email_mail.mail_bytes
 
     def mail_bytes(outgoing: Outgoing, **named: Any) -> bytes:
         if outgoing.address == "r0@moana.example":
             raise MemoryError
         return real(outgoing, **named)
 
-    monkeypatch.setattr(email_connection, "mail_bytes", mail_bytes)
+    monkeypatch.setattr(email_mail, "mail_bytes", mail_bytes)
 
 
 def test_a_mail_that_never_fits_is_charged_after_an_hour_of_others(

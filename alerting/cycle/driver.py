@@ -1,0 +1,267 @@
+"""The driver: one thread that serves all open connections of a lane on which nothing goes wrong.
+
+A thread for each connection costs three times as much: they wake each other several times a message, and each waits for
+Python's lock every time. What the driver does never waits. A message that is refused, lost, slow or in any way unlike
+others goes to a thread, with its connection and from where it stands.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from alerting.cycle.seat import Ready, Seat
+from alerting.cycle.send import Begun
+from alerting.cycle.tried import Tried
+from alerting.transports.contract import Heard, Line
+
+log = structlog.get_logger(__name__)
+
+# Who takes longer has a thread that waits for it, and that knows the deadline.
+PATIENCE_SECONDS = 1.0
+# A commit that a message waits for takes a few.
+_SETTLED_LOOK_SECONDS = 0.001
+
+
+class Work(Protocol):
+    """Where messages come from, and what becomes of them."""
+
+    kind: str
+
+    def next(self, *, finished: bool = False) -> Ready | None:
+        """What is to be sent next. `finished`: another is."""
+
+    def begin(self, ready: Ready, seat: Seat) -> Begun | None:
+        """None if it may not be sent now; then it was given back."""
+
+    def may_hand_over(self, seat: Seat) -> bool:
+        """Whether the message under way may be accepted. Does not wait."""
+
+    def accepted(self, ready: Ready, seat: Seat, tried: Tried) -> None:
+        """It was. Never raises an `Exception`."""
+
+    def aside(self, ready: Ready, seat: Seat, begun: Begun | None) -> None:
+        """Somebody who can wait goes on with it. The seat is theirs."""
+
+
+@dataclass(slots=True, eq=False)
+class _Talk:
+    """A seat, its line, and the message that is under way. `silent`: nothing is to be heard while it is idle, and so
+    far nothing was."""
+
+    seat: Seat
+    line: Line
+    number: int  # of the line's file
+    ready: Ready | None = None
+    begun: Begun | None = None
+    since: float = 0.0
+    silent: bool = True
+
+
+class Driver:
+    """`take` from any thread, `wake` when something is to be begun, `close` when nothing more is."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._new: deque[_Talk] = deque()
+        self._idle: list[_Talk] = []
+        self._busy: dict[_Talk, None] = {}  # those that were begun first come first
+        self._wanted: list[_Talk] = []  # whose server waits for the content, and whose last outcome is not settled yet
+        self._lock = threading.Lock()
+        self._closing = False
+        self._selector: selectors.BaseSelector | None = None
+        self._bell = -1
+        self._thread: threading.Thread | None = None
+
+    def take(self, seat: Seat, line: Line, ready: Ready | None) -> bool:
+        """Serve this seat from now on, with this message to begin with. False where the driver has ended, or there is
+        no room for its thread."""
+        with self._lock:
+            if self._closing or not (self._thread or self._start()):
+                return False
+            self._new.append(_Talk(seat, line, line.fileno(), ready))
+        self.wake()
+        return True
+
+    def wake(self) -> None:
+        """Something waits in the lane."""
+        with self._lock:
+            if self._bell >= 0:
+                os.eventfd_write(self._bell, 1)
+
+    def idle(self) -> int:
+        """Seats that have nothing to do: perhaps one more than it says."""
+        return len(self._idle)
+
+    def close(self) -> None:
+        """What is on the wire is finished, here or by a thread. The seats are given up."""
+        with self._lock:
+            self._closing = True
+        self.wake()
+        if self._thread is not None:
+            self._thread.join()
+        with self._lock:
+            if self._bell >= 0:
+                os.close(self._bell)
+            self._bell = -1
+
+    def _start(self) -> bool:
+        try:
+            if self._selector is None:
+                self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                self._selector = selectors.DefaultSelector()
+                self._selector.register(self._bell, selectors.EVENT_READ)
+            thread = threading.Thread(target=self._run, name=f"{self._work.kind}-driver", daemon=True)
+            thread.start()
+        except (RuntimeError, MemoryError, OSError) as fault:
+            log.warning("driver_not_begun", kind=self._work.kind, error=str(fault))
+            return False
+        self._thread = thread
+        return True
+
+    # From here on: the driver's thread.
+
+    def _run(self) -> None:
+        assert self._selector is not None
+        with self._selector:
+            while not self._ended():
+                try:
+                    self._turn(self._selector)
+                except Exception as fault:  # a thread that dies would leave its messages unfinished for ever
+                    log.exception("driver_failed", kind=self._work.kind, error=str(fault))
+                    for talk in list(self._busy):
+                        self._aside(talk)
+        for talk in self._idle:
+            talk.seat.transport.close()
+
+    def _ended(self) -> bool:
+        with self._lock:
+            return self._closing and not self._busy and not self._new
+
+    def _turn(self, selector: selectors.BaseSelector) -> None:
+        while self._new:
+            self._welcome(self._new.popleft())
+        self._begin_what_waits()
+        for key, _ in selector.select(self._patience()):
+            if key.data is None:
+                os.eventfd_read(self._bell)
+            else:
+                self._step(self._hear, key.data)
+        wanted, self._wanted = self._wanted, []
+        for talk in wanted:
+            self._step(self._hand_over, talk)
+        self._set_slow_aside()
+
+    def _step(self, step: Callable[[_Talk], None], talk: _Talk) -> None:
+        """Whatever is wrong, with the message or with us: who goes on with it meets it again, and says so."""
+        try:
+            step(talk)
+        except Exception:
+            self._aside(talk)
+
+    def _welcome(self, talk: _Talk) -> None:
+        assert self._selector is not None
+        self._selector.register(talk.number, selectors.EVENT_READ, talk)
+        self._go_on(talk, talk.ready)
+
+    def _begin_what_waits(self) -> None:
+        while self._idle:
+            talk = self._idle.pop()  # first: whoever counts the idle ones must not count it in vain
+            ready = self._work.next()
+            self._go_on(talk, ready)
+            if ready is None:
+                return
+
+    def _go_on(self, talk: _Talk, ready: Ready | None) -> None:
+        """With this message, or with the first after it that may be sent."""
+        while ready is not None and not self._begun(talk, ready):
+            ready = self._work.next(finished=True)
+        if ready is None:
+            talk.ready = None
+            self._idle.append(talk)
+
+    def _begun(self, talk: _Talk, ready: Ready) -> bool:
+        """False if it may not be sent."""
+        talk.ready, talk.begun = ready, None
+        if ready.large or not talk.silent:
+            self._aside(talk)
+            return True
+        talk.begun = self._work.begin(ready, talk.seat)
+        if talk.begun is None:
+            return False
+        talk.since = time.monotonic()
+        self._busy[talk] = None
+        self._step(self._announce, talk)
+        return True
+
+    def _announce(self, talk: _Talk) -> None:
+        assert talk.ready is not None
+        if not talk.line.begin(talk.ready.written.outgoing):
+            self._aside(talk)
+
+    def _hear(self, talk: _Talk) -> None:
+        if talk.ready is None:  # a goodbye: the next message on this seat is for somebody who can open it again
+            talk.silent = False
+            self._forget(talk)
+            return
+        heard = talk.line.hear()
+        if heard is Heard.GO_ON:
+            self._hand_over(talk)
+        elif heard is Heard.TAKEN:
+            self._taken(talk)
+        elif heard is Heard.ELSE:
+            self._aside(talk)
+
+    def _hand_over(self, talk: _Talk) -> None:
+        if not self._work.may_hand_over(talk.seat):
+            self._wanted.append(talk)
+        elif not talk.line.hand_over():
+            self._aside(talk)
+
+    def _taken(self, talk: _Talk) -> None:
+        ready, begun = talk.ready, talk.begun
+        assert ready is not None
+        assert begun is not None
+        tried = Tried(begun.at, begun.clock(), talk.line.taken())
+        del self._busy[talk]
+        talk.ready = None
+        self._work.accepted(ready, talk.seat, tried)
+        self._go_on(talk, self._work.next(finished=True))
+
+    def _aside(self, talk: _Talk) -> None:
+        ready, begun = talk.ready, talk.begun
+        self._busy.pop(talk, None)
+        if talk in self._wanted:
+            self._wanted.remove(talk)
+        if ready is None:
+            return
+        self._forget(talk)
+        if begun is not None:
+            begun = begun._replace(go_on=partial(talk.line.finish, ready.written.outgoing))
+        self._work.aside(ready, talk.seat, begun)
+
+    def _forget(self, talk: _Talk) -> None:
+        assert self._selector is not None
+        with suppress(KeyError):  # once is enough
+            self._selector.unregister(talk.number)
+
+    def _set_slow_aside(self) -> None:
+        late = time.monotonic() - PATIENCE_SECONDS
+        while (first := next(iter(self._busy), None)) is not None and first.since <= late:
+            self._aside(first)
+
+    def _patience(self) -> float | None:
+        if self._wanted:
+            return _SETTLED_LOOK_SECONDS
+        first = next(iter(self._busy), None)
+        return None if first is None else max(first.since + PATIENCE_SECONDS - time.monotonic(), 0.0)
