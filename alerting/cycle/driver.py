@@ -12,7 +12,7 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 PATIENCE_SECONDS = 1.0
 # A commit that a message waits for takes a few.
 _SETTLED_LOOK_SECONDS = 0.001
+# Connections that go on to their next message before others are looked at; those left are heard in the next turn.
+_MOST_AT_ONCE = 4
 
 
 class Work(Protocol):
@@ -56,8 +58,8 @@ class Work(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Talk:
-    """A seat, its line, and the message that is under way. `silent`: nothing is to be heard while it is idle, and so
-    far nothing was."""
+    """A seat, its line, and the message that is under way. `announced`: its content has yet to leave. `silent`: nothing
+    was to be heard while it was idle."""
 
     seat: Seat
     line: Line
@@ -65,6 +67,7 @@ class _Talk:
     ready: Ready | None = None
     begun: Begun | None = None
     since: float = 0.0
+    announced: bool = False
     silent: bool = True
 
 
@@ -152,15 +155,25 @@ class Driver:
         while self._new:
             self._welcome(self._new.popleft())
         self._begin_what_waits()
-        for key, _ in selector.select(self._patience()):
-            if key.data is None:
-                os.eventfd_read(self._bell)
-            else:
-                self._step(self._hear, key.data)
+        for talk in self._heard_first(key.data for key, _ in selector.select(self._patience())):
+            self._step(self._hear, talk)
         wanted, self._wanted = self._wanted, []
         for talk in wanted:
             self._step(self._hand_over, talk)
         self._set_slow_aside()
+
+    def _heard_first(self, talks: Iterable[_Talk | None]) -> Iterator[_Talk]:
+        """Those whose server is to be given the content, which takes a moment, and of the others a few: the next
+        message is made ready for each of them, and meanwhile new ones may be asked for their content."""
+        others = []
+        for talk in talks:
+            if talk is None:
+                os.eventfd_read(self._bell)
+            elif talk.announced:
+                yield talk
+            else:
+                others.append(talk)
+        yield from others[:_MOST_AT_ONCE]
 
     def _step(self, step: Callable[[_Talk], None], talk: _Talk) -> None:
         """Whatever is wrong, with the message or with us: who goes on with it meets it again, and says so."""
@@ -206,6 +219,7 @@ class Driver:
 
     def _announce(self, talk: _Talk) -> None:
         assert talk.ready is not None
+        talk.announced = True
         if not talk.line.begin(talk.ready.written.outgoing):
             self._aside(talk)
 
@@ -225,7 +239,9 @@ class Driver:
     def _hand_over(self, talk: _Talk) -> None:
         if not self._work.may_hand_over(talk.seat):
             self._wanted.append(talk)
-        elif not talk.line.hand_over():
+            return
+        talk.announced = False
+        if not talk.line.hand_over():
             self._aside(talk)
 
     def _taken(self, talk: _Talk) -> None:
