@@ -32,11 +32,14 @@ class Service(Protocol):
     def sit(self, kind: str) -> Seat:
         """A new seat."""
 
-    def serve(self, ready: Ready, lane: Lane, seat: Seat, begun: Begun | None) -> bool:
-        """The whole of it, or what is left of it if it was begun. It may wait. False after `Lane.leave`."""
+    def connect(self, ready: Ready, lane: Lane, seat: Seat) -> Begun | None:
+        """Begin an attempt, and open the seat's connection for it. It may wait. None where that was the end of it."""
+
+    def serve(self, ready: Ready, lane: Lane, seat: Seat, begun: Begun | None) -> None:
+        """The whole of it, or what is left of it if it was begun. It may wait."""
 
     def failed(self, ready: Ready, error: Exception) -> None:
-        """What `serve` raised."""
+        """What `connect` or `serve` raised."""
 
     def done(self, lane: Lane) -> None:
         """A message is finished here."""
@@ -97,11 +100,12 @@ class Lane:
         """Messages that wait or are being served."""
         return self._unfinished
 
-    def leave(self, ready: Ready) -> bool:
+    def leave(self, ready: Ready, seat: Seat) -> bool:
         """Called while serving: one connection fewer, this message goes to another. False for the last one."""
         with self._lock:
             if self._seats <= 1:
                 return False
+            seat.left = True
             self._seats -= 1
             self._most = self._seats
             self._queue.appendleft(ready)
@@ -150,12 +154,12 @@ class Lane:
 
     def aside(self, ready: Ready, seat: Seat, begun: Begun | None) -> None:
         job = _Job(ready, seat, begun, aside=True)
+        if not self._idle and not self._start():
+            self._work(job)  # there is no room for a thread's stack: all others wait too
+            return
         with self._lock:
-            if self._idle or self._start():
-                self._aside.append(job)
-                self._changed.notify()
-                return
-        self._work(job)  # there is no room for a thread's stack: all others wait too
+            self._aside.append(job)
+            self._changed.notify()
 
     # From here on: the lane's own.
 
@@ -166,8 +170,9 @@ class Lane:
                 return
             if self._idle:
                 self._changed.notify()
-            elif not self._start() and not self._seats:
-                raise MemoryError(f"no thread can be started to send by {self.kind}")
+                return
+        if not self._start() and not self._seats:
+            raise MemoryError(f"no thread can be started to send by {self.kind}")
 
     def _waits(self) -> bool:
         """Whether there is something for a thread; called with the lock."""
@@ -177,7 +182,7 @@ class Lane:
         return len(self._queue) > others and bool(self._free or self._seats < self._most)
 
     def _start(self) -> bool:
-        """One thread more; called with the lock. False where there is no room for its stack."""
+        """One thread more. False where there is no room for its stack. Not with the lock: it waits for the thread."""
         thread = threading.Thread(target=self._serve, name=f"{self.kind}-{len(self._threads)}", daemon=True)
         try:
             thread.start()
@@ -207,24 +212,38 @@ class Lane:
             return _Job(self._queue.popleft(), None)
 
     def _work(self, job: _Job) -> None:
-        ready, seat, stays = job.ready, job.seat, True
+        seat = job.seat
         try:
             seat = seat or self._service.sit(self.kind)
-            if not job.aside and not ready.large and self._drive(seat, ready):
+            if not self._served(job, seat):
                 return
-            self._call()  # somebody else for what waits: this thread may be busy for long
-            stays = self._service.serve(ready, self, seat, job.begun)
         except Exception as error:  # one message's trouble must not end its thread
-            self._service.failed(ready, error)
+            self._service.failed(job.ready, error)
+        if seat is not None and seat.left:
+            seat.transport.close()
+            return
         with self._lock:  # all threads want it: once for each message
-            if stays:
-                self._finish()
+            self._finish()
             if seat is None:
                 self._seats -= 1
-        if seat is not None and stays:
+        if seat is not None:
             self._sit_down(seat)
-        elif seat is not None:
-            seat.transport.close()
+
+    def _served(self, job: _Job, seat: Seat) -> bool:
+        """By this thread. False where the driver has it, from when its connection is open."""
+        ready, begun = job.ready, job.begun
+        for_driver = self._driver is not None and not (job.aside or ready.large)
+        if for_driver and self._drive(seat, ready):
+            return False
+        self._call()  # somebody else for what waits: this thread may be busy for long
+        if for_driver:
+            begun = self._service.connect(ready, self, seat)
+            if begun is None:
+                return True
+            if self._drive(seat, ready):
+                return False
+        self._service.serve(ready, self, seat, begun)
+        return True
 
     def _finish(self) -> None:
         self._unfinished -= 1

@@ -46,12 +46,14 @@ class Ready(NamedTuple):
 @dataclass(slots=True)
 class Seat:
     """A connection, its page of the journal if there is one, the outcomes of its last messages that were not seen
-    settled yet, and whether the message under way has come to its handover. One thread has it at a time."""
+    settled yet, whether the message under way has come to its handover, and whether the server wants it no more. One
+    thread has it at a time."""
 
     transport: Transport
     page: Page | None = None
     unsettled: deque[Settled] = field(default_factory=deque)
     mentioned: bool = False
+    left: bool = False
 
     def settled(self, seconds: float, *, hurry: Callable[[], None]) -> bool:
         """Whether the next message may be accepted: all but the last came to an end that is in the database, and so did
@@ -66,6 +68,12 @@ class Seat:
                 return False
             self.unsettled.popleft()
         return True
+
+    def open(self, *, deadline: float, handover: Callable[[], None]) -> str:
+        """Its connection, where that can be opened by itself. Raises `TransportError`; there is no answer to tell."""
+        if isinstance(self.transport, HasLine):
+            self.transport.open(deadline=deadline)
+        return ""
 
     def line(self) -> Line | None:
         return self.transport.line() if isinstance(self.transport, HasLine) else None

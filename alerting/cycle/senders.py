@@ -139,38 +139,48 @@ class Senders:
         except Exception as fault:
             self._unrecorded(ready, fault)
 
-    def serve(self, ready: Ready, lane: Lane, seat: Seat, begun: Begun | None) -> bool:
+    def connect(self, ready: Ready, lane: Lane, seat: Seat) -> Begun | None:
+        begun = self.begin(ready, lane, seat)
+        if begun is None:
+            return None
+        tried = send(begun._replace(go_on=seat.open))
+        if tried.fault is None:
+            return begun
+        self._came_to(ready, lane, seat, tried)
+        return None
+
+    def serve(self, ready: Ready, lane: Lane, seat: Seat, begun: Begun | None) -> None:
         if begun is None:
             if not self._wait_for_turn(lane):
                 self._return(ready)
-                return True
+                return
             begun = self.begin(ready, lane, seat)
             if begun is None:
-                return True
+                return
         try:
             tried = send(begun, handover=partial(self._handover, seat))
         except NotHandedOver:
             self._return(ready)
-            return True
-        return self._came_to(ready, lane, seat, tried)
+        else:
+            self._came_to(ready, lane, seat, tried)
 
-    def _came_to(self, ready: Ready, lane: Lane, seat: Seat, tried: Tried) -> bool:
+    def _came_to(self, ready: Ready, lane: Lane, seat: Seat, tried: Tried) -> None:
         fault = tried.fault
         if fault is not None and fault.whole_kind:
-            return self._way_shut(ready, lane, seat, tried, fault)
+            self._way_shut(ready, lane, seat, tried, fault)
+            return
         if self._had_no_room(ready, seat, tried):
             wait_for_room_report(ready.message_id)
             self._put_off(ready, until=uncounted_until(ready.written.checked.message, now=tried.ended_at))
-            return True
+            return
         if fault is not None and fault.untried:
             self._put_off(ready, until=tried.ended_at + timedelta(seconds=fault.retry_after or 0.0))
-            return True
+            return
         if fault is None:
             self.accepted(ready, lane, seat, tried)
         else:
             lane.works = True
             self._answered(ready, seat, tried)
-        return True
 
     def _had_no_room(self, ready: Ready, seat: Seat, tried: Tried) -> bool:
         """It did not fit into our memory beside what others hold, and nothing of it has left. After an hour of that it
@@ -220,13 +230,13 @@ class Senders:
             return False  # others have its messages by now
         return ready.probe is not None or lane.kind not in self.shut
 
-    def _way_shut(self, ready: Ready, lane: Lane, seat: Seat, tried: Tried, fault: TransportError) -> bool:
+    def _way_shut(self, ready: Ready, lane: Lane, seat: Seat, tried: Tried, fault: TransportError) -> None:
         """The kind pauses and no attempt is burnt; or the server only wants fewer connections than we have."""
         if fault.unknown:
             POSSIBLE_REPEATS.inc()
-        if fault.kind == ErrorKind.TRANSIENT and lane.works and lane.leave(ready):
+        if fault.kind == ErrorKind.TRANSIENT and lane.works and lane.leave(ready, seat):
             log.info("connections_limited", kind=lane.kind, answer=fault.answer)
-            return False
+            return
         if seat.mentioned:
             # it may be this message's own doing: the next probe is another one
             self._put_off(ready, until=uncounted_until(ready.written.checked.message, now=tried.ended_at))
@@ -236,7 +246,6 @@ class Senders:
             self.shut.add(lane.kind)
             note = partial(way_shut, lane.kind, fault=fault, probe=ready.probe, now=tried.ended_at)
             self._recorder.put_note(note)
-        return True
 
     def _way_open(self, probe: Probe, at: datetime) -> None:
         way_open(probe, now=at)

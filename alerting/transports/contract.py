@@ -124,7 +124,10 @@ class Line(Protocol):
 
 @runtime_checkable
 class HasLine(Protocol):
-    """A transport whose open connection can be used as a line."""
+    """A transport whose connection can be opened by itself, and then be used as a line."""
+
+    def open(self, *, deadline: float) -> None:
+        """Unless it is open. Raises `TransportError`, before `deadline` (monotonic seconds)."""
 
     def line(self) -> Line | None:
         """None while no connection is open, or where the other side has to be waited for in each step."""

@@ -57,6 +57,10 @@ class _Lent:
     def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         return self._transport.send(outgoing, deadline=deadline, handover=handover)
 
+    def open(self, *, deadline: float) -> None:
+        if isinstance(self._transport, HasLine):
+            self._transport.open(deadline=deadline)
+
     def line(self) -> Line | None:
         return self._transport.line() if isinstance(self._transport, HasLine) else None
 

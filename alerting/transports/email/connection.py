@@ -65,6 +65,10 @@ class EmailTransport:
         """The server's answer to the message. Raises `TransportError`."""
         return self._go_on(Mail(outgoing, mail_from=self._to.mail_from), deadline=deadline, handover=handover)
 
+    def open(self, *, deadline: float) -> None:
+        with self._watched(deadline):
+            self._connected(deadline)
+
     def line(self) -> MailLine | None:
         session = self._session
         if session is None or session.sock is None or not session.has_extn("pipelining"):
@@ -79,9 +83,7 @@ class EmailTransport:
             mail.wire()
             handover()
 
-        if self._watchdog is None:
-            self._watchdog = Watchdog(lambda: self._session.on_the_wire if self._session else None)
-        with self._watchdog.until(deadline):
+        with self._watched(deadline):
             try:
                 return self._hand_over(self._wanting(mail, deadline, meanwhile), mail)
             except TransportError:  # a refusal; none comes from `meanwhile`, for both addresses are good
@@ -104,6 +106,11 @@ class EmailTransport:
             self._watchdog.close()
             self._watchdog = None
 
+    def _watched(self, deadline: float) -> Watchdog:
+        if self._watchdog is None:
+            self._watchdog = Watchdog(lambda: self._session.on_the_wire if self._session else None)
+        return self._watchdog.until(deadline)
+
     def _connected(self, deadline: float) -> Session:
         if self._session is not None:
             if self._session.sock is not None:
@@ -119,6 +126,9 @@ class EmailTransport:
         except (smtplib.SMTPException, OSError, UnicodeError) as fault:
             self._drop()
             raise _no_connection(fault, self._to, deadline_passed=self._late()) from fault
+        except Exception:  # half open is not open
+            self._drop()
+            raise
         return session
 
     def _open(self, session: Session) -> None:
