@@ -8,6 +8,7 @@ does not go well, with its seat, to a thread that can wait.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Collection
 from operator import attrgetter
@@ -24,6 +25,8 @@ from alerting.cycle.turns import in_turn
 log = structlog.get_logger(__name__)
 
 _OWNER = attrgetter("organisation_id")
+# A server that is near has opened a connection by then, and its thread opens the next.
+_NEXT_AFTER_SECONDS = 0.005
 
 
 class Service(Protocol):
@@ -82,6 +85,7 @@ class Lane:
         self._changed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
         self._idle = 0  # threads
+        self._coming = False  # a thread waits whether it is needed
         self._seats = 0
         self._free: list[Seat] = []  # of those that the driver cannot serve
         self._closing = False
@@ -163,7 +167,7 @@ class Lane:
 
     # From here on: the lane's own.
 
-    def _call(self) -> None:
+    def _call(self, *, after: float = 0.0) -> None:
         """One thread more, where something waits for one."""
         with self._lock:
             if not self._waits():
@@ -171,7 +175,10 @@ class Lane:
             if self._idle:
                 self._changed.notify()
                 return
-        if not self._start() and not self._seats:
+            if after and self._coming:
+                return
+            self._coming = after > 0
+        if not self._start(after=after) and not self._seats:
             raise MemoryError(f"no thread can be started to send by {self.kind}")
 
     def _waits(self) -> bool:
@@ -181,18 +188,24 @@ class Lane:
         others = self._driver.idle() if self._driver is not None else 0
         return len(self._queue) > others and bool(self._free or self._seats < self._most)
 
-    def _start(self) -> bool:
+    def _start(self, *, after: float = 0.0) -> bool:
         """One thread more. False where there is no room for its stack. Not with the lock: it waits for the thread."""
-        thread = threading.Thread(target=self._serve, name=f"{self.kind}-{len(self._threads)}", daemon=True)
+        thread = threading.Thread(
+            target=self._serve, args=(after,), name=f"{self.kind}-{len(self._threads)}", daemon=True
+        )
         try:
             thread.start()
         except (RuntimeError, MemoryError) as fault:
+            self._coming = False
             log.warning("connection_not_begun", kind=self.kind, serving=self._seats, error=str(fault))
             return False
         self._threads.append(thread)
         return True
 
-    def _serve(self) -> None:
+    def _serve(self, after: float) -> None:
+        if after:
+            time.sleep(after)
+            self._coming = False
         while (job := self._take()) is not None:
             self._work(job)
 
@@ -235,7 +248,7 @@ class Lane:
         for_driver = self._driver is not None and not (job.aside or ready.large)
         if for_driver and self._drive(seat, ready):
             return False
-        self._call()  # somebody else for what waits: this thread may be busy for long
+        self._call(after=_NEXT_AFTER_SECONDS)  # somebody else for what waits: this thread may be busy for long
         if for_driver:
             begun = self._service.connect(ready, self, seat)
             if begun is None:
