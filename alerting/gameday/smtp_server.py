@@ -64,6 +64,7 @@ class SmtpServer:
     mute: bool = False  # it takes connections and says nothing to anybody
     hang: set[str] = field(default_factory=set)  # no answer to DATA for these
     delay: float = 0.0  # before the answer to DATA
+    pipelining: bool = True  # whether it takes an envelope in one piece (RFC 2920)
     before_answer: Callable[[str], None] | None = None  # called with the recipient while the client waits
     most_connections: int = 0  # one more is turned away with 421; 0 for no limit
     most_mails: int = 0  # for each connection; the next is answered with 421; 0 for no limit
@@ -169,7 +170,7 @@ class _Handler:
         if session.host_name is None:
             self._server.connections += 1
         session.host_name = hostname
-        return responses
+        return [*responses[:-1], "250-PIPELINING", responses[-1]] if self._server.pipelining else responses
 
     async def handle_MAIL(
         self, server: _Session, session: Session, envelope: Envelope, address: str, options: list[str]
