@@ -23,7 +23,7 @@ import structlog
 from alerting.cycle.seat import Ready, Seat
 from alerting.cycle.send import Begun
 from alerting.cycle.tried import Tried
-from alerting.transports.contract import Heard, Line
+from alerting.transports import Heard, Line
 
 log = structlog.get_logger(__name__)
 

@@ -12,8 +12,7 @@ from alerting.cycle.journal import Page
 from alerting.cycle.outcomes import Settled
 from alerting.cycle.queue import Claim
 from alerting.cycle.render import Written
-from alerting.transports import Transport
-from alerting.transports.contract import HasLine, Line
+from alerting.transports import HasLine, Line, Transport
 from resilience.breakers.group import Probe
 
 

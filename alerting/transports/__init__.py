@@ -9,12 +9,24 @@ from django.conf import settings
 from accounts.models import ChannelKind
 from alerting.models import ErrorKind
 from alerting.transports.addresses import Guard
-from alerting.transports.contract import NotHandedOver, Outgoing, Transport, TransportError, nothing
+from alerting.transports.contract import (
+    HasLine,
+    Heard,
+    Line,
+    NotHandedOver,
+    Outgoing,
+    Transport,
+    TransportError,
+    nothing,
+)
 from alerting.transports.email import EmailTransport, smtp_settings
 from alerting.transports.slack import SlackTransport, slack_guard
 from alerting.transports.webhook import WebhookTransport, webhook_guard
 
 __all__ = [
+    "HasLine",
+    "Heard",
+    "Line",
     "NotHandedOver",
     "Outgoing",
     "Transport",

@@ -19,7 +19,7 @@ _GOOD = rb"(?:2\d\d-[^\n]*\n)*2\d\d(?![\d-])[^\n]*\n"
 _DATA_WELCOME = rb"(?:354-[^\n]*\n)*354(?![\d-])[^\n]*\n"
 _ACCEPTED = re.compile(_GOOD)
 _WANTED = re.compile(_GOOD + _GOOD + _DATA_WELCOME)  # MAIL, RCPT, DATA
-_WELCOME = re.compile(rb"(?:(?:2\d\d|354)[ \r-][^\n]*\n)*[^\n]{0,8192}")  # so far
+_SO_FAR = re.compile(rb"(?:" + _GOOD + rb"){0,2}(?:(?:2\d\d|354)-[^\n]*\n)*[^\n]{0,8192}")
 
 
 class GoOn(Protocol):
@@ -64,7 +64,7 @@ class MailLine:
                 session.forget()
                 mail.stage = Standing.WANTED
                 return Heard.GO_ON
-            return Heard.NOTHING if _WELCOME.fullmatch(session.heard) else Heard.ELSE
+            return Heard.NOTHING if _SO_FAR.fullmatch(session.heard) else Heard.ELSE
         if mail is not None and mail.stage is Standing.LEAVING:
             if _ACCEPTED.fullmatch(session.heard):
                 return Heard.TAKEN

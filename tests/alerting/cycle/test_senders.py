@@ -34,9 +34,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Record = Callable[..., Recorded]
 
 
-def queue_messages(world: World, count: int, **fields: Any) -> None:
+def queue_messages(world: World, count: int, *, email: str = "many@moana.example", **fields: Any) -> None:
     """That many test messages, each to an address of its own."""
-    user = world.make_user("many@moana.example")
+    user = world.make_user(email)
     for number in range(count):
         channel = world.make_channel(user, name=f"c{number}", address=f"r{number}@moana.example")
         made = message_new(
