@@ -23,7 +23,7 @@ import structlog
 from alerting.cycle.seat import Ready, Seat
 from alerting.cycle.send import Begun
 from alerting.cycle.tried import Tried
-from alerting.transports import Heard, Line
+from alerting.transports import Heard, Line, TransportError
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 PATIENCE_SECONDS = 1.0
 # A commit that a message waits for takes a few.
 _SETTLED_LOOK_SECONDS = 0.001
+_AFTER_FAULT_SECONDS = 0.01
 # Connections that go on to their next message before others are looked at; those left are heard in the next turn.
 _MOST_AT_ONCE = 4
 
@@ -89,10 +90,14 @@ class Driver:
     def take(self, seat: Seat, line: Line, ready: Ready | None) -> bool:
         """Serve this seat from now on, with this message to begin with. False where the driver has ended, or there is
         no room for its thread."""
+        try:
+            talk = _Talk(seat, line, line.fileno(), ready)
+        except (OSError, MemoryError):  # it was closed a moment ago; or there is no room
+            return False
         with self._lock:
             if self._closing or not (self._thread or self._start()):
                 return False
-            self._new.append(_Talk(seat, line, line.fileno(), ready))
+            self._new.append(talk)
         self.wake()
         return True
 
@@ -121,9 +126,7 @@ class Driver:
     def _start(self) -> bool:
         try:
             if self._selector is None:
-                self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-                self._selector = selectors.DefaultSelector()
-                self._selector.register(self._bell, selectors.EVENT_READ)
+                self._listen()
             thread = threading.Thread(target=self._run, name=f"{self._work.kind}-driver", daemon=True)
             thread.start()
         except (RuntimeError, MemoryError, OSError) as fault:
@@ -131,6 +134,16 @@ class Driver:
             return False
         self._thread = thread
         return True
+
+    def _listen(self) -> None:
+        bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        try:
+            selector = selectors.DefaultSelector()
+            selector.register(bell, selectors.EVENT_READ)
+        except BaseException:
+            os.close(bell)
+            raise
+        self._bell, self._selector = bell, selector
 
     # From here on: the driver's thread.
 
@@ -140,12 +153,20 @@ class Driver:
             while not self._ended():
                 try:
                     self._turn(self._selector)
-                except Exception as fault:  # a thread that dies would leave its messages unfinished for ever
-                    log.exception("driver_failed", kind=self._work.kind, error=str(fault))
-                    for talk in list(self._busy):
-                        self._aside(talk)
+                except Exception as fault:
+                    self._failed(fault)
         for talk in self._idle:
             talk.seat.transport.close()
+
+    def _failed(self, fault: Exception) -> None:
+        """A thread that dies would leave its messages unfinished for ever. What cannot be set aside for want of memory
+        is tried again in the next turn."""
+        with suppress(Exception):
+            log.exception("driver_failed", kind=self._work.kind, error=str(fault))
+        with suppress(Exception):
+            for talk in list(self._busy):
+                self._aside(talk)
+        time.sleep(_AFTER_FAULT_SECONDS)
 
     def _ended(self) -> bool:
         with self._lock:
@@ -153,7 +174,7 @@ class Driver:
 
     def _turn(self, selector: selectors.BaseSelector) -> None:
         while self._new:
-            self._welcome(self._new.popleft())
+            self._step(self._welcome, self._new.popleft())
         self._begin_what_waits()
         for talk in self._heard_first(key.data for key, _ in selector.select(self._patience())):
             self._step(self._hear, talk)
@@ -176,44 +197,53 @@ class Driver:
         yield from others[:_MOST_AT_ONCE]
 
     def _step(self, step: Callable[[_Talk], None], talk: _Talk) -> None:
-        """Whatever is wrong, with the message or with us: who goes on with it meets it again, and says so."""
+        """Whatever is wrong with the message: who goes on with it meets it again, and says so."""
         try:
             step(talk)
-        except Exception:
+        except (TransportError, OSError, ValueError):  # its address, its words, its connection
+            self._aside(talk)
+        except Exception as fault:
+            with suppress(Exception):
+                log.warning("driver_gave_up", kind=self._work.kind, error=f"{type(fault).__name__}: {fault}")
             self._aside(talk)
 
     def _welcome(self, talk: _Talk) -> None:
         assert self._selector is not None
-        self._selector.register(talk.number, selectors.EVENT_READ, talk)
+        try:
+            self._selector.register(talk.number, selectors.EVENT_READ, talk)
+        except (OSError, MemoryError):
+            talk.silent = False  # what cannot be listened to is for somebody who waits
         self._go_on(talk, talk.ready)
 
     def _begin_what_waits(self) -> None:
         while self._idle:
             talk = self._idle.pop()  # first: whoever counts the idle ones must not count it in vain
-            ready = self._work.next()
-            self._go_on(talk, ready)
-            if ready is None:
+            self._step(self._begin_next, talk)
+            if talk.ready is None:
                 return
+
+    def _begin_next(self, talk: _Talk) -> None:
+        self._go_on(talk, self._work.next())
 
     def _go_on(self, talk: _Talk, ready: Ready | None) -> None:
         """With this message, or with the first after it that may be sent."""
         while ready is not None and not self._begun(talk, ready):
             ready = self._work.next(finished=True)
         if ready is None:
-            talk.ready = None
             self._idle.append(talk)
 
     def _begun(self, talk: _Talk, ready: Ready) -> bool:
         """False if it may not be sent."""
-        talk.ready, talk.begun = ready, None
+        talk.ready, talk.begun, talk.announced, talk.since = ready, None, False, time.monotonic()
+        self._busy[talk] = None  # from here on it cannot be lost
         if ready.large or not talk.silent:
             self._aside(talk)
             return True
         talk.begun = self._work.begin(ready, talk.seat)
         if talk.begun is None:
+            del self._busy[talk]
+            talk.ready = None
             return False
-        talk.since = time.monotonic()
-        self._busy[talk] = None
         self._step(self._announce, talk)
         return True
 
@@ -250,21 +280,24 @@ class Driver:
         assert begun is not None
         tried = Tried(begun.at, begun.clock(), talk.line.taken())
         del self._busy[talk]
-        talk.ready = None
+        talk.ready = talk.begun = None
         self._work.accepted(ready, talk.seat, tried)
         self._go_on(talk, self._work.next(finished=True))
 
     def _aside(self, talk: _Talk) -> None:
+        """Nothing is taken from us before it is somebody else's."""
         ready, begun = talk.ready, talk.begun
-        self._busy.pop(talk, None)
-        if talk in self._wanted:
-            self._wanted.remove(talk)
         if ready is None:
+            if talk not in self._idle:
+                self._idle.append(talk)
             return
-        self._forget(talk)
         if begun is not None:
             begun = begun._replace(go_on=partial(talk.line.finish, ready.written.outgoing))
         self._work.aside(ready, talk.seat, begun)
+        self._busy.pop(talk, None)
+        if talk in self._wanted:
+            self._wanted.remove(talk)
+        self._forget(talk)
 
     def _forget(self, talk: _Talk) -> None:
         assert self._selector is not None
@@ -274,7 +307,9 @@ class Driver:
     def _set_slow_aside(self) -> None:
         late = time.monotonic() - PATIENCE_SECONDS
         while (first := next(iter(self._busy), None)) is not None and first.since <= late:
-            self._aside(first)
+            self._step(self._hear, first)  # it may be we who were slow
+            if first in self._busy and first.since <= late:
+                self._aside(first)
 
     def _patience(self) -> float | None:
         if self._wanted:

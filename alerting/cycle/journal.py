@@ -46,7 +46,7 @@ class Accepted(NamedTuple):
 
 
 class Page:
-    """Two places for one connection, used in turns by one thread."""
+    """Two places for one connection, used in turns, by one thread at a time."""
 
     def __init__(self, memory: mmap.mmap, at: int) -> None:
         self._memory = memory

@@ -88,8 +88,8 @@ class Lane:
         self._coming = False  # a thread waits whether it is needed
         self._seats = 0
         self._free: list[Seat] = []  # of those that the driver cannot serve
-        self._closing = False
-        self._over = False
+        self._closing = False  # nothing more is begun
+        self._over = False  # nor comes from the driver: threads may end
 
     def put(self, several: Collection[Ready]) -> None:
         """Organisations in turn with what waits here already: a single alert waits for no more than its claim."""
@@ -98,7 +98,8 @@ class Lane:
             self._unfinished += len(several)
         if self._driver is not None:
             self._driver.wake()
-        self._call()
+        if not self._call() and not self._seats:
+            raise MemoryError(f"no thread can be started to send by {self.kind}")
 
     def unfinished(self) -> int:
         """Messages that wait or are being served."""
@@ -158,28 +159,31 @@ class Lane:
 
     def aside(self, ready: Ready, seat: Seat, begun: Begun | None) -> None:
         job = _Job(ready, seat, begun, aside=True)
-        if not self._idle and not self._start():
-            self._work(job)  # there is no room for a thread's stack: all others wait too
-            return
         with self._lock:
             self._aside.append(job)
-            self._changed.notify()
+        if self._call():
+            return
+        with self._lock:
+            if job not in self._aside:
+                return  # somebody has it
+            self._aside.remove(job)
+        self._work(job)  # there is no room for a thread's stack: all others wait too
 
     # From here on: the lane's own.
 
-    def _call(self, *, after: float = 0.0) -> None:
-        """One thread more, where something waits for one."""
+    def _call(self, *, after: float = 0.0) -> bool:
+        """One thread more, where something waits for one. `after`: unless somebody else has taken it by then. False
+        where there is no room for a thread."""
         with self._lock:
             if not self._waits():
-                return
-            if self._idle:
+                return True
+            if self._idle:  # who was woken for something else calls the next
                 self._changed.notify()
-                return
+                return True
             if after and self._coming:
-                return
+                return True
             self._coming = after > 0
-        if not self._start(after=after) and not self._seats:
-            raise MemoryError(f"no thread can be started to send by {self.kind}")
+        return self._start(after=after)
 
     def _waits(self) -> bool:
         """Whether there is something for a thread; called with the lock."""
@@ -212,9 +216,11 @@ class Lane:
     def _take(self) -> _Job | None:
         with self._lock:
             self._idle += 1
-            while not self._waits() and not self._over:
-                self._changed.wait()
-            self._idle -= 1
+            try:
+                while not self._waits() and not self._over:
+                    self._changed.wait()
+            finally:
+                self._idle -= 1
             if self._aside:
                 return self._aside.popleft()
             if not self._waits():
@@ -272,5 +278,8 @@ class Lane:
         """Give it to the driver, with a message to begin with. False where it is nothing for the driver."""
         if self._driver is None or self._closing:
             return False
-        line = seat.line()
+        try:
+            line = seat.line()
+        except (OSError, MemoryError):  # somebody who waits finds out
+            return False
         return line is not None and self._driver.take(seat, line, ready)

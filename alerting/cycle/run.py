@@ -4,7 +4,7 @@ The order matters:
 1. claim a batch by lease and token;
 2. load all it needs in bulk; a look-up that fails ends the cycle loudly and gives the batch back;
 3. re-check and render each message by itself; keep the words before they leave;
-4. send on threads with one open connection each, which never touch the database; no transaction is open meanwhile;
+4. send on open connections, each with one message at a time, without touching the database; no transaction is open;
 5. one recorder commits outcomes in groups; a connection goes on when its last would survive this process;
 6. give back what was not started.
 While the senders work on one batch, the next one is prepared: claimed when half of what is in hand has left. `rounds`

@@ -1,8 +1,8 @@
-"""The senders of one cycle: a lane for each kind of channel, and the rules by which a thread sends its next message.
+"""The senders of one cycle: a lane for each kind of channel, and the rules by which each connection goes on.
 
-The threads never touch the database. Each kind has threads of its own, so that one whose server hangs holds up no
-other. A thread lets its next message go only when what its last one came to would survive its process: a crash repeats
-at most one message for each open connection. Meanwhile the envelope of the next one is already on its way.
+A lane's driver and threads never touch the database. Each kind has its own, so that one whose server hangs holds up no
+other. A connection lets its next message go only when what its last one came to would survive this process: a crash
+repeats at most one message for each open connection. Meanwhile the envelope of the next one is already on its way.
 """
 
 from __future__ import annotations

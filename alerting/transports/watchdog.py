@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+_AGAIN_SECONDS = 0.1
+
 
 class Watchdog:
     """Of one connection: it keeps the deadline of what is on the wire. One thread of the process looks after all."""
@@ -36,16 +38,16 @@ class Watchdog:
         self._watch.leave(self)
 
     def shut(self) -> None:
-        """The deadline has come."""
+        """The deadline has come. Never raises an `Exception`."""
         self.fired = True
-        open_socket = self._socket()
-        if open_socket is None:
-            return
         try:
+            open_socket = self._socket()
+            if open_socket is None:
+                return
             # not SSLSocket.shutdown: it would take the TLS state away from under the reading thread
             socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
-        except OSError:
-            return  # it is shut already, which is what was wanted
+        except Exception:  # it is shut already, which is what was wanted; or it is gone
+            return
 
 
 class _Watch:
@@ -91,15 +93,26 @@ class _Watch:
             self._deadlines.pop(watchdog, None)
 
     def _run(self) -> None:
+        while True:
+            try:
+                if not self._round():
+                    return
+            except Exception:  # no memory: all connections of the process depend on this thread
+                time.sleep(_AGAIN_SECONDS)
+
+    def _round(self) -> bool:
+        """Shut what is late, and wait for the next deadline. False when there are no watchdogs any more."""
         with self._lock:
-            while self._all:
-                now = time.monotonic()
-                for late in [each for each, deadline in self._deadlines.items() if deadline <= now]:
-                    del self._deadlines[late]
-                    late.shut()
-                self._wakes_at = min(self._deadlines.values(), default=math.inf)
-                self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
-            self._runs = False
+            if not self._all:
+                self._runs = False
+                return False
+            now = time.monotonic()
+            for late in [each for each, deadline in self._deadlines.items() if deadline <= now]:
+                del self._deadlines[late]
+                late.shut()
+            self._wakes_at = min(self._deadlines.values(), default=math.inf)
+            self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
+            return True
 
 
 _watch = _Watch()

@@ -108,8 +108,12 @@ class EmailTransport:
 
     def _watched(self, deadline: float) -> Watchdog:
         if self._watchdog is None:
-            self._watchdog = Watchdog(lambda: self._session.on_the_wire if self._session else None)
+            self._watchdog = Watchdog(self._on_the_wire)
         return self._watchdog.until(deadline)
+
+    def _on_the_wire(self) -> socket.socket | None:
+        session = self._session
+        return None if session is None else session.on_the_wire
 
     def _connected(self, deadline: float) -> Session:
         if self._session is not None:
@@ -161,8 +165,8 @@ class EmailTransport:
     def _begun(self, mail: Mail, deadline: float, meanwhile: Callable[[], None]) -> Session:
         """From the envelope on.
 
-        A connection that was kept may be gone by now, or have had its number of mails: nothing was handed over, so
-        that costs a new connection and no attempt.
+        A connection that was open may be gone by now, or have had its number of mails: nothing was handed over, so that
+        costs a new connection and no attempt.
         """
         before = self._session
         kept = before is not None

@@ -51,7 +51,8 @@ class MailLine:
             self._session.close()  # half an envelope cannot be taken back: the mail begins anew on another connection
             return False
         mail.stage = Standing.SAID
-        return bool(mail.wire())
+        mail.wire()  # while the server thinks
+        return True
 
     def hear(self) -> Heard:
         session, mail = self._session, self._mail
@@ -79,9 +80,13 @@ class MailLine:
         return mail.left == len(mail.wire())
 
     def taken(self) -> str:
-        self._mail = None
-        return self._told(*self._session.getreply())
+        assert self._mail is not None
+        self._mail.stage = Standing.TAKEN  # whatever fails now, it must not leave again
+        self._mail.answer = self._told(*self._session.getreply())
+        return self._mail.answer
 
     def finish(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         mail = self._mail or Mail(outgoing, mail_from=self._mail_from)
+        if mail.stage is Standing.TAKEN:
+            return mail.answer
         return self._go_on(mail, deadline=deadline, handover=handover)

@@ -16,6 +16,7 @@ class Standing(enum.Enum):
     SAID = "said"  # the envelope has left in one piece, and its answers are still to be read
     WANTED = "wanted"  # the server waits for the content
     LEAVING = "leaving"  # some of the content may have left: only the server knows what it took
+    TAKEN = "taken"  # it said so
 
 
 class Mail:
@@ -27,7 +28,8 @@ class Mail:
         self.sender = outgoing.return_path or self._from.addr_spec
         self.recipient = recipient_address(outgoing.address)
         self.stage = Standing.NEW
-        self.left = 0  # bytes of the content
+        self.left = 0  # bytes of the content; of TLS perhaps more, which is why the same bytes follow
+        self.answer = ""  # when it is taken
         self._wire: bytes | None = None
 
     def envelope(self) -> bytes:

@@ -67,7 +67,8 @@ class Session(smtplib.SMTP):
         self._waits = yes
 
     def say_now(self, data: bytes) -> int:
-        """How many bytes of it the kernel has taken, without waiting for room. Raises `OSError`."""
+        """How many bytes of it were taken, without waiting for room. TLS says 0 where it has taken a part: the same
+        bytes must follow, and nothing else (SSL_write). Raises `OSError`."""
         assert self.sock is not None
         try:
             return self.sock.send(data)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import random
+import selectors
 import threading
 import time
 from collections import Counter
@@ -135,6 +137,62 @@ def test_an_error_of_the_drivers_own_costs_no_message(
 
     assert counts.sent == 30
     assert set(smtp_server.message_ids().values()) == {1}
+
+
+@pytest.mark.parametrize("part", ["begin", "aside", "next", "may_hand_over"])
+def test_what_fails_once_for_want_of_memory_loses_no_message(
+    part: str, post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smtp_server.rcpt_answers["r7@moana.example"] = "554 5.7.1 not from you"
+    real, calls = getattr(Lane, part), iter(range(1_000_000))
+
+    def failing(self: Lane, *given: Any, **named: Any) -> Any:
+        if next(calls) in (0, 3):
+            raise MemoryError
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(Lane, part, failing)
+    queue_messages(post.world, 20)
+
+    counts = post.cycle(limits=lambda kind: Limits(3), budget=20.0, send_deadline=5.0)
+
+    assert (counts.sent, counts.failed, counts.retried) == (19, 1, 0)
+    assert set(smtp_server.message_ids().values()) == {1}
+    assert next(calls) > 3 or part == "aside"
+
+
+def test_a_connection_that_cannot_be_listened_to_is_waited_for(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = selectors.DefaultSelector.register
+
+    def register(self: Any, number: int, events: int, data: Any = None) -> Any:
+        if threading.current_thread().name == "email-driver":
+            raise OSError(errno.ENOSPC, "no watch left")
+        return real(self, number, events, data)
+
+    monkeypatch.setattr(selectors.DefaultSelector, "register", register)
+    queue_messages(post.world, 12)
+
+    counts = post.cycle(limits=lambda kind: Limits(3))
+
+    assert counts.sent == 12
+    assert set(smtp_server.message_ids().values()) == {1}
+
+
+def test_a_message_set_aside_waits_for_no_thread_that_is_taken_by_another(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one idle thread takes a slow message in the moment in which the driver wants it."""
+    monkeypatch.setattr(driver, "PATIENCE_SECONDS", 0.1)
+    smtp_server.hang |= {f"r{number}@moana.example" for number in range(6)}
+    queue_messages(post.world, 30)
+
+    began = time.monotonic()
+    counts = post.cycle(limits=lambda kind: Limits(6), send_deadline=1.5)
+
+    assert (counts.sent, counts.retried) == (24, 6)
+    assert time.monotonic() - began < 4.0  # the six hang side by side
 
 
 def test_where_no_thread_can_be_started_the_driver_waits_itself(

@@ -154,8 +154,14 @@ def test_a_message_may_be_kept_back_when_the_server_waits_for_it(server: SmtpSer
     transport.close()
 
 
-def test_of_a_mail_that_does_not_fit_into_the_buffers_the_rest_follows(server: SmtpServer) -> None:
-    transport = mailer(server)
+@pytest.mark.parametrize("tls", ["none", "implicit"])
+def test_of_a_mail_that_does_not_fit_into_the_buffers_the_rest_follows(
+    tls: str, certificate: tuple[Path, Path]
+) -> None:
+    implicit = tls_server_context(certificate) if tls == "implicit" else None
+    server = SmtpServer(implicit_tls=implicit).start()
+    trusting = {"tls": tls, "tls_context": lambda: ssl.create_default_context(cafile=str(certificate[1]))}
+    transport = mailer(server, **trusting)
     line, mail = line_of(transport), outgoing(text="a line of words\n" * 1_000_000)
 
     assert begun(line, mail) is Heard.GO_ON
@@ -164,6 +170,28 @@ def test_of_a_mail_that_does_not_fit_into_the_buffers_the_rest_follows(server: S
 
     assert len(server.mails) == 1
     assert server.mails[0].text.splitlines() == mail.text.splitlines()
+    transport.close()
+    server.stop()
+
+
+def test_what_was_taken_does_not_leave_again_whatever_fails_then(
+    server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object) -> str:
+        raise MemoryError
+
+    transport, mail = mailer(server), outgoing()
+    monkeypatch.setattr("alerting.transports.email.connection._told", no_memory)
+    line = line_of(transport)
+
+    assert begun(line, mail) is Heard.GO_ON
+    assert line.hand_over()
+    assert hear(line) is Heard.TAKEN
+    with pytest.raises(MemoryError):
+        line.taken()
+    line.finish(mail, deadline=soon())
+
+    assert len(server.mails) == 1
     transport.close()
 
 
