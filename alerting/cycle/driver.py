@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 1.0
 _SETTLED_LOOK_SECONDS = 0.001
 _AFTER_FAULT_SECONDS = 0.01
 # Connections that go on to their next message before others are looked at; those left are heard in the next turn.
-_MOST_AT_ONCE = 4
+_MOST_AT_ONCE = 10
 
 
 class Work(Protocol):
