@@ -67,7 +67,7 @@ SABOTAGES = {
         def send(self, outgoing, **named):
             real(self, outgoing, deadline=named['deadline'])
             return real(self, outgoing, **named)
-        EmailTransport.send = send
+        EmailTransport.send, EmailTransport.line = send, lambda self: None
         """,
         "none is repeated",
     ),
@@ -76,6 +76,7 @@ SABOTAGES = {
         """
         from alerting.transports.email.connection import EmailTransport
         EmailTransport.send = lambda self, outgoing, *, deadline, handover=None: '250 so they say'
+        EmailTransport.line = lambda self: None
         """,
         "none is lost",
     ),
@@ -159,7 +160,7 @@ SABOTAGES = {
         def send(self, outgoing, **named):
             outgoing = outgoing._replace(message_id=f"<{uuid.uuid4()}@gameday.example>")
             return real(self, outgoing, **named)
-        EmailTransport.send = send
+        EmailTransport.send, EmailTransport.line = send, lambda self: None
         """,
         "the repeat has the same Message-ID",
     ),
@@ -357,7 +358,7 @@ SABOTAGES = {
                 return real(self, outgoing, **named)
             finally:
                 over.set()
-        EmailTransport.send = send
+        EmailTransport.send, EmailTransport.line = send, lambda self: None
         """,
         "what is on the wire is finished",
     ),
