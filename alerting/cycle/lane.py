@@ -122,9 +122,7 @@ class Lane:
         """What is being served is finished. Waits for it; returns what nobody has begun."""
         with self._lock:
             self._closing = True
-            left = list(self._queue)
-            self._queue.clear()
-            self._unfinished -= len(left)
+            left = self._not_begun()
         if self._driver is not None:
             self._driver.close()
         with self._lock:
@@ -135,10 +133,7 @@ class Lane:
         for seat in self._free:
             seat.transport.close()
         with self._lock:
-            left += self._queue  # what somebody left meanwhile
-            self._unfinished -= len(self._queue)
-            self._queue.clear()
-        return left
+            return left + self._not_begun()  # what somebody left meanwhile
 
     # From here to the next such line: called by the driver.
 
@@ -263,6 +258,13 @@ class Lane:
                 return False
         self._service.serve(ready, self, seat, begun)
         return True
+
+    def _not_begun(self) -> list[Ready]:
+        """What waits in the queue, taken out of it; called with the lock."""
+        left = list(self._queue)
+        self._queue.clear()
+        self._unfinished -= len(left)
+        return left
 
     def _finish(self) -> None:
         self._unfinished -= 1
