@@ -32,8 +32,9 @@ PATIENCE_SECONDS = 1.0
 # A commit that a message waits for takes a few.
 _SETTLED_LOOK_SECONDS = 0.001
 _AFTER_FAULT_SECONDS = 0.01
-# Connections that go on to their next message before others are looked at; those left are heard in the next turn.
-_MOST_AT_ONCE = 10
+# Connections that go on to their next message before others are looked at: one that only has to be given its content
+# would wait for all of them. Those left have their next turn.
+_FEW = 3
 
 
 class Work(Protocol):
@@ -173,10 +174,8 @@ class Driver:
             return self._closing and not self._busy and not self._new
 
     def _turn(self, selector: selectors.BaseSelector) -> None:
-        while self._new:
-            self._step(self._welcome, self._new.popleft())
-        self._begin_what_waits()
-        for talk in self._heard_first(key.data for key, _ in selector.select(self._patience())):
+        more = self._begin_some()
+        for talk in self._heard_first(key.data for key, _ in selector.select(0.0 if more else self._patience())):
             self._step(self._hear, talk)
         wanted, self._wanted = self._wanted, []
         for talk in wanted:
@@ -194,7 +193,7 @@ class Driver:
                 yield talk
             else:
                 others.append(talk)
-        yield from others[:_MOST_AT_ONCE]
+        yield from others[:_FEW]
 
     def _step(self, step: Callable[[_Talk], None], talk: _Talk) -> None:
         """Whatever is wrong with the message: who goes on with it meets it again, and says so."""
@@ -215,12 +214,19 @@ class Driver:
             talk.silent = False  # what cannot be listened to is for somebody who waits
         self._go_on(talk, talk.ready)
 
-    def _begin_what_waits(self) -> None:
-        while self._idle:
+    def _begin_some(self) -> bool:
+        """Of the connections that are new or idle. Whether there may be more to begin."""
+        for _ in range(_FEW):
+            if self._new:
+                self._step(self._welcome, self._new.popleft())
+                continue
+            if not self._idle:
+                return False
             talk = self._idle.pop()  # first: whoever counts the idle ones must not count it in vain
             self._step(self._begin_next, talk)
             if talk.ready is None:
-                return
+                return bool(self._new)
+        return True
 
     def _begin_next(self, talk: _Talk) -> None:
         self._go_on(talk, self._work.next())

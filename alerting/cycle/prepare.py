@@ -37,8 +37,9 @@ log = structlog.get_logger(__name__)
 _NOT_KEPT = (DatabaseFault, ValueError, MemoryError)
 # Alerts whose words are made at once: 1 to 5 KB each.
 MOST_TOLD_TOGETHER = 1000
-# Messages that are handed over at once: the connections need not wait for all of a claim.
-MOST_TOGETHER = 100
+# Messages that are handed over at once: the connections need not wait for all of a claim. They may wait already, so the
+# first part is small.
+FIRST_TOGETHER, MOST_TOGETHER = 20, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +217,14 @@ class Preparation:
 
 
 def _together(found: Loaded) -> Iterator[list[MessageRow]]:
-    """Its messages of usual size, as many at once as `MOST_TOGETHER` and `MOST_TOLD_TOGETHER` allow."""
+    """Its messages of usual size, as many at once as `MOST_TOGETHER` and `MOST_TOLD_TOGETHER` allow; a few first."""
     part: list[MessageRow] = []
-    alerts = 0
+    alerts, most = 0, FIRST_TOGETHER
     while found.messages:
         tells = len(found.notifications.get(found.messages[0].pk, ()))
-        if len(part) == MOST_TOGETHER or (part and alerts + tells > MOST_TOLD_TOGETHER):
+        if len(part) == most or (part and alerts + tells > MOST_TOLD_TOGETHER):
             yield part
-            part, alerts = [], 0
+            part, alerts, most = [], 0, MOST_TOGETHER
         part.append(found.messages.popleft())
         alerts += tells
     if part:

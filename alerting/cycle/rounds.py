@@ -118,7 +118,10 @@ class Rounds:
 
     def _pace(self, kind: str) -> Pace:
         if kind not in self._paces:
-            self._paces[kind] = Pace(most=self._context.claim_size, monotonic=self._context.monotonic)
+            context = self._context
+            self._paces[kind] = Pace(
+                connections=context.limits(kind).connections, most=context.claim_size, monotonic=context.monotonic
+            )
         return self._paces[kind]
 
     def _probe(self) -> None:

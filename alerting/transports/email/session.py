@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import time
+from functools import cache
 from typing import Any
 
 from alerting.transports.look_up import answers_within, dns_answers
@@ -32,7 +33,7 @@ class Session(smtplib.SMTP):
         self._heard = b""
         self._waits = False
         self.on_the_wire: socket.socket | None = None
-        super().__init__(timeout=timeout)
+        super().__init__(local_hostname=_own_name(), timeout=timeout)
         self._host = host
 
     def secure(self, context: ssl.SSLContext) -> tuple[int, bytes]:
@@ -151,6 +152,12 @@ class Session(smtplib.SMTP):
         self.on_the_wire = tls
         tls.do_handshake()
         return tls
+
+
+@cache
+def _own_name() -> str:
+    """What smtplib says in EHLO. It asks DNS for it each time, and that look-up knows no deadline."""
+    return smtplib.SMTP().local_hostname
 
 
 def _connection(host: str, port: int, *, timeout: float, deadline: float) -> socket.socket:

@@ -210,7 +210,7 @@ def test_where_no_thread_can_be_started_the_driver_waits_itself(
         real(self)
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    monkeypatch.setattr(lane, "_NEXT_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(lane, "_HELP_OPENING_AFTER_SECONDS", 0.0)
 
     counts = post.cycle(limits=lambda kind: Limits(4))
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from alerting.cycle.pace import FEWEST, FIRST, Pace
+from alerting.cycle.pace import FEWEST, FIRST, FIRST_EACH, Pace
 
 
 class Way:
     """A way out that takes `rate` messages a second."""
 
-    def __init__(self, rate: float, *, most: int = 1000) -> None:
+    def __init__(self, rate: float, *, most: int = 1000, connections: int = 10) -> None:
         self.now, self.rate, self.unfinished = 0.0, rate, 0
-        self.pace = Pace(most=most, monotonic=lambda: self.now)
+        self.pace = Pace(connections=connections, most=most, monotonic=lambda: self.now)
 
     def rounds(self, number: int) -> int:
         """Returns the most that was in hand in the last round."""
@@ -34,6 +34,18 @@ def test_never_more_than_the_setting_and_never_fewer_than_a_few() -> None:
     assert Way(1e6).rounds(12) == 1000
     assert Way(1).rounds(12) == FEWEST
     assert Way(1e6, most=5).rounds(12) == 5
+
+
+def test_on_a_slow_way_no_connection_waits_for_a_claim() -> None:
+    way = Way(30, connections=60)
+
+    assert way.rounds(12) == 90
+    assert way.pace.low() == 60
+
+
+def test_before_anything_is_known_many_connections_have_enough_to_begin_with() -> None:
+    assert Way(1e6, connections=60).rounds(1) == 60 * FIRST_EACH
+    assert Way(1e6, connections=60, most=50).rounds(1) == 50
 
 
 def test_one_quick_moment_does_not_fill_the_hands() -> None:

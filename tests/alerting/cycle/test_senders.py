@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from alerting.cycle.journal import Journal
 from alerting.cycle.outcomes import Outcome, Recorded
 from alerting.cycle.queue import Claim, claim
 from alerting.cycle.recovery import acceptances_recover
+from alerting.cycle.seat import Ready
 from alerting.cycle.telling import Telling
 from alerting.messages import message_new
 from alerting.models import Attempt, ErrorKind, Lease, Message, MessageKind, SendCycleRun, State
@@ -46,6 +47,23 @@ def queue_messages(world: World, count: int, *, email: str = "many@moana.example
         for name, value in fields.items():
             setattr(made, name, value)
         made.save()
+
+
+def test_a_few_messages_of_a_claim_leave_before_the_rest_is_made_ready(
+    post: Post, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_messages(post.world, 25)
+    parts: list[int] = []
+    real = senders.Senders.put
+
+    def counted(self: senders.Senders, several: Sequence[Ready]) -> None:
+        parts.append(len(several))
+        real(self, several)
+
+    monkeypatch.setattr(senders.Senders, "put", counted)
+
+    assert post.cycle().sent == 25
+    assert parts == [20, 5]
 
 
 def test_while_a_server_lets_us_wait_the_queue_is_asked_a_few_times_a_second(
