@@ -99,7 +99,9 @@ class Driver:
             if self._closing or not (self._thread or self._start()):
                 return False
             self._new.append(talk)
-        self.wake()
+            first = len(self._new) == 1
+        if first:  # behind another: it comes to that one yet, and then looks again
+            self.wake()
         return True
 
     def wake(self) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 from alerting.models import ErrorKind
 from alerting.rendering.facts import Alert
@@ -122,12 +123,13 @@ class Line(Protocol):
         """Go on with the message that was begun, and wait, as `Transport.send` does."""
 
 
-@runtime_checkable
-class HasLine(Protocol):
-    """A transport whose connection can be opened by itself, and then be used as a line."""
+class HasLine(ABC):
+    """What a transport inherits from if its connection can be opened by itself, and then be used as a line."""
 
+    @abstractmethod
     def open(self, *, deadline: float) -> None:
         """Unless it is open. Raises `TransportError`, before `deadline` (monotonic seconds)."""
 
+    @abstractmethod
     def line(self) -> Line | None:
         """None while no connection is open, or where the other side has to be waited for in each step."""

@@ -46,7 +46,7 @@ class KeptTransports:
         return old
 
 
-class _Lent:
+class _Lent(HasLine):
     """A transport of the pool, in the hands of one thread."""
 
     def __init__(self, kind: str, transport: Transport, pool: KeptTransports) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from alerting.models import ErrorKind
-from alerting.transports.contract import Outgoing, TransportError, nothing
+from alerting.transports.contract import HasLine, Outgoing, TransportError, nothing
 from alerting.transports.email import exchange
 from alerting.transports.email.exchange import CLOSING, LOST
 from alerting.transports.email.line import MailLine
@@ -50,7 +50,7 @@ def smtp_settings() -> SmtpSettings:
     )
 
 
-class EmailTransport:
+class EmailTransport(HasLine):
     """Sends mails over one connection, which it opens when needed and again when it was lost."""
 
     def __init__(
@@ -171,6 +171,7 @@ class EmailTransport:
         before = self._session
         kept = before is not None
         session, refusal = self._connected(deadline), None
+        session.wait(True)
         said, mail.stage = mail.stage is Standing.SAID and session is before, Standing.NEW
         try:
             refusal = exchange.envelope(session, mail.sender, mail.recipient, said=said, meanwhile=meanwhile)

@@ -31,7 +31,7 @@ class Session(smtplib.SMTP):
         self._implicit_tls = tls
         self._connect_until = deadline
         self._heard = b""
-        self._waits = False
+        self._waits: bool | None = None  # neither, while smtplib opens it
         self.on_the_wire: socket.socket | None = None
         super().__init__(local_hostname=_own_name(), timeout=timeout)
         self._host = host
@@ -55,7 +55,6 @@ class Session(smtplib.SMTP):
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bound)
-        self.wait(True)
 
     def wait(self, yes: bool) -> None:
         """Whether reads and writes wait for the server, as all but `hear_now` and `say_now` expect."""
@@ -138,7 +137,7 @@ class Session(smtplib.SMTP):
         self._heard += heard
 
     def _get_socket(self, host: str, port: int, timeout: float) -> Any:
-        self._heard, self._waits = b"", False
+        self._heard, self._waits = b"", None
         self.on_the_wire = _connection(host, port, timeout=timeout, deadline=self._connect_until)
         if time.monotonic() >= self._connect_until:
             # whoever shuts it from outside may have looked a moment before there was a socket
@@ -172,11 +171,13 @@ def _connection(host: str, port: int, *, timeout: float, deadline: float) -> soc
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the message's deadline passed before an address of the host answered")
+        share = left / (len(addresses) - tried)
         try:
-            connected = socket.create_connection((address, port), min(timeout, left / (len(addresses) - tried)))
+            connected = socket.create_connection((address, port), min(timeout, share))
         except OSError as fault:
             refused = fault
         else:
-            connected.settimeout(timeout)
+            if share < timeout:
+                connected.settimeout(timeout)
             return connected
     raise refused
