@@ -100,7 +100,7 @@ class Lane:
             self._unfinished += len(several)
         if self._driver is not None:
             self._driver.wake()
-        if not self._call() and not self._seats:
+        if not self._call_thread() and not self._seats:
             raise MemoryError(f"no thread can be started to send by {self.kind}")
 
     def unfinished(self) -> int:
@@ -158,21 +158,21 @@ class Lane:
         job = _Job(ready, seat, begun, aside=True)
         with self._lock:
             self._aside.append(job)
-        if self._call():
+        if self._call_thread():
             return
         with self._lock:
             if job not in self._aside:
                 return  # somebody has it
             self._aside.remove(job)
-        self._work(job)  # there is no room for a thread's stack: all others wait too
+        self._do(job)  # there is no room for a thread's stack: all others wait too
 
     # From here on: the lane's own.
 
-    def _call(self, *, after: float = 0.0) -> bool:
+    def _call_thread(self, *, after: float = 0.0) -> bool:
         """One thread more, where something waits for one. `after`: unless somebody else has taken it by then. False
         where there is no room for a thread."""
         with self._lock:
-            if not self._waits():
+            if not self._something_waits():
                 return True
             if self._idle:  # who was woken for something else calls the next
                 self._changed.notify()
@@ -180,19 +180,19 @@ class Lane:
             if after and self._coming:
                 return True
             self._coming = after > 0
-        return self._start(after=after)
+        return self._start_thread(after=after)
 
-    def _waits(self) -> bool:
+    def _something_waits(self) -> bool:
         """Whether there is something for a thread; called with the lock."""
         if self._aside:
             return True
         others = self._driver.idle() if self._driver is not None else 0
         return len(self._queue) > others and bool(self._free or self._seats < self._most)
 
-    def _start(self, *, after: float = 0.0) -> bool:
+    def _start_thread(self, *, after: float = 0.0) -> bool:
         """One thread more. False where there is no room for its stack. Not with the lock: it waits for the thread."""
         thread = threading.Thread(
-            target=self._serve, args=(after,), name=f"{self.kind}-{len(self._threads)}", daemon=True
+            target=self._run, args=(after,), name=f"{self.kind}-{len(self._threads)}", daemon=True
         )
         try:
             thread.start()
@@ -203,35 +203,35 @@ class Lane:
         self._threads.append(thread)
         return True
 
-    def _serve(self, after: float) -> None:
+    def _run(self, after: float) -> None:
         if after:
             time.sleep(after)
             self._coming = False
-        while (job := self._take()) is not None:
-            self._work(job)
+        while (job := self._next_job()) is not None:
+            self._do(job)
 
-    def _take(self) -> _Job | None:
+    def _next_job(self) -> _Job | None:
         with self._lock:
             self._idle += 1
             try:
-                while not self._waits() and not self._over:
+                while not self._something_waits() and not self._over:
                     self._changed.wait()
             finally:
                 self._idle -= 1
             if self._aside:
                 return self._aside.popleft()
-            if not self._waits():
+            if not self._something_waits():
                 return None
             if self._free:
                 return _Job(self._queue.popleft(), self._free.pop())
             self._seats += 1
             return _Job(self._queue.popleft(), None)
 
-    def _work(self, job: _Job) -> None:
+    def _do(self, job: _Job) -> None:
         seat = job.seat
         try:
             seat = seat or self._service.sit(self.kind)
-            if not self._served(job, seat):
+            if not self._serve(job, seat):
                 return
         except Exception as error:  # one message's trouble must not end its thread
             self._service.failed(job.ready, error)
@@ -245,20 +245,20 @@ class Lane:
         if seat is not None:
             self._sit_down(seat)
 
-    def _served(self, job: _Job, seat: Seat) -> bool:
+    def _serve(self, job: _Job, seat: Seat) -> bool:
         """By this thread. False where the driver has it, from when its connection is open."""
         ready, begun = job.ready, job.begun
         for_driver = self._driver is not None and not (job.aside or ready.large)
         if for_driver and self._drive(seat, ready):
             return False
         if for_driver:
-            self._call(after=_HELP_OPENING_AFTER_SECONDS)
+            self._call_thread(after=_HELP_OPENING_AFTER_SECONDS)
             begun = self._service.connect(ready, self, seat)
             if begun is None:
                 return True
             if self._drive(seat, ready):
                 return False
-        self._call(after=_HELP_SERVING_AFTER_SECONDS)
+        self._call_thread(after=_HELP_SERVING_AFTER_SECONDS)
         self._service.serve(ready, self, seat, begun)
         return True
 

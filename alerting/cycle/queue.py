@@ -11,8 +11,8 @@ nobody: only who has locked a message makes a lease for it.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,29 +43,31 @@ __all__ = [
 # Three workers that died with nothing but this message in hand: it is the message.
 DEATHS_TO_QUARANTINE = 3
 
-# One probe of the index for each organisation; in the order of their oldest. `lane` is the statement's around it.
+# One probe of the index for each organisation. `lane` is the statement's around it.
 _HEADS = """
     SELECT o.id, first.next_attempt_at FROM accounts_organisation o CROSS JOIN LATERAL (
         SELECT m.next_attempt_at FROM alerting_message m
         WHERE m.lane = lane.name AND m.organisation_id = o.id AND {due} ORDER BY m.next_attempt_at LIMIT 1
-    ) first ORDER BY first.next_attempt_at
+    ) first ORDER BY {order}
 """
+_OLDEST_FIRST, _IN_TURN = "first.next_attempt_at", "o.id <= lane.served, o.id"
 _OLDEST = f"""
     SELECT min(head.next_attempt_at)
     FROM unnest(%(lanes)s::text[]) AS lane(name) CROSS JOIN LATERAL ({_HEADS} LIMIT 1) head
 """  # noqa: S608 (all of it our own text)
 # A lane's room is shared by the organisations that have something: the first of each, then the second, until it is
-# full. Of more organisations than it has room for those come first whose message has waited longest. Rows are looked
-# for where the probe ended: before it the index may hold a hundred thousand rows that have left, until a vacuum.
+# full. Of more organisations than it has room for those come first that follow the one served last, so that a single
+# message waits for no backlog, of however many. Rows are looked for where the probe ended: before it the index may hold
+# a hundred thousand rows that have left, until a vacuum.
 _FIND = f"""
     WITH due AS MATERIALIZED (
         SELECT lane.name, lane.room, head.id, head.next_attempt_at,
             ceil(lane.room::numeric / count(*) OVER (PARTITION BY lane.name))::bigint AS share
-        FROM unnest(%(lanes)s::text[], %(rooms)s::bigint[]) AS lane(name, room)
+        FROM unnest(%(lanes)s::text[], %(rooms)s::bigint[], %(served)s::bigint[]) AS lane(name, room, served)
         CROSS JOIN LATERAL ({_HEADS} LIMIT lane.room) head
     )
-    SELECT chosen.id, chosen.name FROM (SELECT DISTINCT name, room FROM due) filled CROSS JOIN LATERAL (
-        SELECT held.id, due.name, held.next_attempt_at FROM due CROSS JOIN LATERAL (
+    SELECT chosen.id, chosen.name, chosen.owner FROM (SELECT DISTINCT name, room FROM due) filled CROSS JOIN LATERAL (
+        SELECT held.id, due.name, due.id AS owner, held.next_attempt_at FROM due CROSS JOIN LATERAL (
             SELECT own.*, row_number() OVER (ORDER BY own.next_attempt_at) AS turn FROM (
                 SELECT m.id, m.next_attempt_at FROM alerting_message m
                 WHERE m.lane = due.name AND m.organisation_id = due.id
@@ -111,17 +113,22 @@ def claim(
     worker: str,
     only_one: bool = False,
     suspects: bool = False,
+    served: MutableMapping[str, int] | None = None,
     monotonic: Clock = time.monotonic,
 ) -> Claim:
     """Take due messages of these lanes, of each at most as many as it has room for: the same share for each
     organisation. `only_one`: a single message, the oldest of all lanes.
+
+    `served`: the organisation that was served last in each lane, from one claim to the next; kept up here.
 
     Leases run by the database's clock: those of several machines may differ, and a claim that another machine takes
     for ended is sent twice. `worker`: a name that no other process has; its claims are ended when it is seen to die.
     With `suspects` only messages during which a worker died, else none of them: the caller takes those one at a time.
     """
     token, ends_at = uuid4(), monotonic() + lease.total_seconds()
-    statement = _FIND.format(due=_DUE.format(deaths="> 0" if suspects else "= 0"))
+    due = _DUE.format(deaths="> 0" if suspects else "= 0")
+    statement = _FIND.format(due=due, order=_OLDEST_FIRST if only_one else _IN_TURN)
+    served = {} if served is None else served
     taken: list[int] = []
     by_lane: Counter[str] = Counter()
     left = dict(rooms)
@@ -130,14 +137,16 @@ def claim(
         while left:
             limit = 1 if only_one else sum(left.values())
             asked = {"lanes": list(left), "rooms": list(left.values()), "limit": limit, "now": now}
-            found = dict(prepared_run(statement, asked))
-            if not found:
+            rows = prepared_run(statement, asked | {"served": [served.get(lane, 0) for lane in left]})
+            if not rows:
                 break
+            found = {message: lane for message, lane, _ in rows}
             ours = [row[0] for row in prepared_run(_LEASE, [token, lease, worker[:200], list(found)])]
             taken += ours
             seen, now_taken = Counter(found.values()), Counter(found[message] for message in ours)
             by_lane += now_taken
             if not only_one:
+                _note_served(served, rows)
                 # again where something was found, perhaps of another by now: what comes after it is due as well
                 left = {
                     lane: room - now_taken[lane] for lane, room in left.items() if seen[lane] and now_taken[lane] < room
@@ -147,6 +156,19 @@ def claim(
     return Claim(token, ends_at, tuple(sorted(taken)), by_lane)
 
 
+def _note_served(served: MutableMapping[str, int], rows: Iterable[tuple[int, str, int]]) -> None:
+    owners: defaultdict[str, set[int]] = defaultdict(set)
+    for _, lane, owner in rows:
+        owners[lane].add(owner)
+    for lane, theirs in owners.items():
+        served[lane] = _last_in_turn(theirs, after=served.get(lane, 0))
+
+
+def _last_in_turn(owners: Collection[int], *, after: int) -> int:
+    """As `_IN_TURN` orders them: those with a greater key, then round again."""
+    return max(owners, key=lambda owner: (owner <= after, owner))
+
+
 def oldest_due(*, lanes: Sequence[str], now: datetime) -> datetime | None:
     """Since when the message of these lanes that has waited longest could have been claimed."""
     values: dict[str, Any] = {"lanes": list(lanes), "now": now}
@@ -154,7 +176,7 @@ def oldest_due(*, lanes: Sequence[str], now: datetime) -> datetime | None:
         cursor.execute(_BY_INDEX)
         found = []
         for deaths in ("= 0", "> 0"):
-            cursor.execute(_OLDEST.format(due=_DUE.format(deaths=deaths)), values)
+            cursor.execute(_OLDEST.format(due=_DUE.format(deaths=deaths), order=_OLDEST_FIRST), values)
             found += [row[0] for row in cursor.fetchall() if row[0]]
     return min(found, default=None)
 

@@ -37,6 +37,8 @@ PROBE_EVERY_SECONDS = 1.0
 SUSPECTS_EVERY_SECONDS = 10.0
 ALONE_FOR_SECONDS = 1.0  # what others wait for one that must be alone
 
+# Whose turn it was last in each lane: the next cycle goes on from there.
+_served: dict[str, int] = {}
 # Claims that could not be given back because the database was away: the next cycle of this process does it.
 _owed: dict[UUID, list[int]] = {}
 
@@ -172,6 +174,7 @@ class Rounds:
             worker=context.worker,
             only_one=only_one,
             suspects=suspects,
+            served=_served,
             monotonic=context.monotonic,
         )
         self._in_hand.take(claimed)

@@ -156,9 +156,9 @@ class EmailTransport(HasLine):
         session = self._session
         if session is not None:
             session.wait(True)
-        if session is None or mail.stage in (Standing.NEW, Standing.SAID):
+        if session is None or mail.standing in (Standing.NEW, Standing.SAID):
             return self._begun(mail, deadline, meanwhile)
-        if mail.stage is Standing.WANTED:
+        if mail.standing is Standing.WANTED:
             meanwhile()
         return session
 
@@ -172,7 +172,7 @@ class EmailTransport(HasLine):
         kept = before is not None
         session, refusal = self._connected(deadline), None
         session.wait(True)
-        said, mail.stage = mail.stage is Standing.SAID and session is before, Standing.NEW
+        said, mail.standing = mail.standing is Standing.SAID and session is before, Standing.NEW
         try:
             refusal = exchange.envelope(session, mail.sender, mail.recipient, said=said, meanwhile=meanwhile)
         except LOST as fault:

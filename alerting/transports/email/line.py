@@ -50,7 +50,7 @@ class MailLine:
         if self._session.say_now(envelope) < len(envelope):
             self._session.close()  # half an envelope cannot be taken back: the mail begins anew on another connection
             return False
-        mail.stage = Standing.SAID
+        mail.standing = Standing.SAID
         mail.wire()  # while the server thinks
         return True
 
@@ -60,13 +60,13 @@ class MailLine:
             session.hear_now()
         except LOST:
             return Heard.ELSE
-        if mail is not None and mail.stage is Standing.SAID:
+        if mail is not None and mail.standing is Standing.SAID:
             if _WANTED.fullmatch(session.heard):
                 session.forget()
-                mail.stage = Standing.WANTED
+                mail.standing = Standing.WANTED
                 return Heard.GO_ON
             return Heard.NOTHING if _SO_FAR.fullmatch(session.heard) else Heard.ELSE
-        if mail is not None and mail.stage is Standing.LEAVING:
+        if mail is not None and mail.standing is Standing.LEAVING:
             if _ACCEPTED.fullmatch(session.heard):
                 return Heard.TAKEN
             return Heard.ELSE if b"\n" in session.heard else Heard.NOTHING
@@ -75,18 +75,18 @@ class MailLine:
     def hand_over(self) -> bool:
         mail = self._mail
         assert mail is not None
-        mail.stage = Standing.LEAVING
+        mail.standing = Standing.LEAVING
         mail.left = self._session.say_now(mail.wire())
         return mail.left == len(mail.wire())
 
     def taken(self) -> str:
         assert self._mail is not None
-        self._mail.stage = Standing.TAKEN  # whatever fails now, it must not leave again
+        self._mail.standing = Standing.TAKEN  # whatever fails now, it must not leave again
         self._mail.answer = self._told(*self._session.getreply())
         return self._mail.answer
 
     def finish(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         mail = self._mail or Mail(outgoing, mail_from=self._mail_from)
-        if mail.stage is Standing.TAKEN:
+        if mail.standing is Standing.TAKEN:
             return mail.answer
         return self._go_on(mail, deadline=deadline, handover=handover)

@@ -27,7 +27,7 @@ class Mail:
         self._from: Sender = sender_address(mail_from)
         self.sender = outgoing.return_path or self._from.addr_spec
         self.recipient = recipient_address(outgoing.address)
-        self.stage = Standing.NEW
+        self.standing = Standing.NEW
         self.left = 0  # bytes of the content; of TLS perhaps more, which is why the same bytes follow
         self.answer = ""  # when it is taken
         self._wire: bytes | None = None

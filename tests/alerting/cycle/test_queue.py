@@ -95,16 +95,40 @@ def test_no_number_of_older_floods_keeps_a_single_message_out_of_a_claim(floods:
     assert sum(found.values()) == room
 
 
-def test_of_more_organisations_than_room_those_that_have_waited_longest_come_first(world: World) -> None:
-    for number in range(4):
-        fill(World(f"o{number}"), 2, email=f"a@o{number}.example", ago=number * HOUR)
+def test_more_organisations_than_there_is_room_for_take_turns_from_claim_to_claim(world: World) -> None:
+    for number in range(5):
+        fill(World(f"o{number}"), 5, email=f"a@o{number}.example", ago=number * HOUR)
+    served: dict[str, int] = {}
 
-    assert [lanes_and_owners(take(1)) for _ in range(3)] == [
-        {("realtime:email", "o3"): 1},
-        {("realtime:email", "o3"): 1},
-        {("realtime:email", "o2"): 1},
-    ]
-    assert lanes_and_owners(take(2)) == {("realtime:email", "o2"): 1, ("realtime:email", "o1"): 1}
+    turns = [{owner for _, owner in lanes_and_owners(take(2, served=served))} for _ in range(5)]
+
+    assert turns == [{"o0", "o1"}, {"o2", "o3"}, {"o4", "o0"}, {"o1", "o2"}, {"o3", "o4"}]
+
+
+def test_a_single_message_waits_for_no_backlog_however_many_have_one(world: World) -> None:
+    """Not even for ones that are older and longer than can ever leave."""
+    for number in range(6):
+        fill(World(f"o{number}"), 20, email=f"a@o{number}.example", ago=HOUR)
+    served: dict[str, int] = {}
+    take(2, served=served)
+    fill(world, 1, email="single@moana.example")
+
+    claims = [lanes_and_owners(take(2, served=served)) for _ in range(4)]  # seven organisations, two at a time
+
+    assert sum(found["realtime:email", "moana"] for found in claims) == 1
+
+
+def test_each_lane_has_its_own_turns(world: World) -> None:
+    for number in range(3):
+        fill(World(f"o{number}"), 5, email=f"a@o{number}.example")
+    other = World("last")
+    fill(other, 5, email="hook@last.example", kind="webhook")
+    served: dict[str, int] = {}
+
+    take(1, lanes=["realtime:email", "realtime:webhook"], served=served)
+    found = lanes_and_owners(take(1, lanes=["realtime:email", "realtime:webhook"], served=served))
+
+    assert found == {("realtime:email", "o1"): 1, ("realtime:webhook", "last"): 1}
 
 
 def test_only_one_is_the_oldest_of_all_lanes(world: World) -> None:
