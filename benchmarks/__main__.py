@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME…]`: measures all benchmarks, or those named."""
+"""`python -m benchmarks [NAME…]`: measures all benchmarks, or those named. Exit code 1: one broke a promise."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ def main(wanted: list[str]) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
     print(frame.HEADER)
+    broken = False
     for name in wanted or known:
         module = importlib.import_module(f"benchmarks.{name}")
         for result in frame.measure_all(name, module.cases(), RECORD):
             print(frame.row(result), flush=True)
+            broken = broken or result.broken
     print(f"\nEach line is kept in {RECORD}.")
-    return 0
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

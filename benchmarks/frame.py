@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Case:
-    """`ours` is compared with `peer` (none: measured alone), `rounds` times each, interleaved."""
+    """`ours` is compared with `peer` (none: measured alone), `rounds` times each, interleaved. `most`: what ours may be
+    by a promise that holds on any machine."""
 
     case: str
     unit: str
@@ -25,11 +26,12 @@ class Case:
     peer: str = ""
     run_peer: Callable[[], float] | None = None
     rounds: int = ROUNDS
+    most: float | None = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """One line of `var/bench.jsonl`. `spread` is (highest − lowest) / median of our rounds."""
+    """One line of `var/bench.jsonl`. `spread` is (highest − lowest) / median of our rounds, `peer_spread` of theirs."""
 
     bench: str
     case: str
@@ -39,6 +41,13 @@ class Result:
     peer_value: float | None
     ratio: float | None
     spread: float
+    peer_spread: float | None
+    most: float | None
+
+    @property
+    def broken(self) -> bool:
+        """Whether the promise was."""
+        return self.most is not None and self.ours > self.most
 
 
 def measure(bench: str, case: Case) -> Result:
@@ -59,8 +68,15 @@ def measure(bench: str, case: Case) -> Result:
         peer=case.peer,
         peer_value=other,
         ratio=mine / other if other else None,
-        spread=(max(ours) - min(ours)) / mine if mine else 0.0,
+        spread=_spread(ours),
+        peer_spread=_spread(peers) if peers else None,
+        most=case.most,
     )
+
+
+def _spread(measured: Sequence[float]) -> float:
+    middle = statistics.median(measured)
+    return (max(measured) - min(measured)) / middle if middle else 0.0
 
 
 def measure_all(bench: str, cases: Iterable[Case], record: Path) -> Iterator[Result]:
@@ -73,16 +89,21 @@ def measure_all(bench: str, cases: Iterable[Case], record: Path) -> Iterator[Res
         yield result
 
 
-HEADER = f"{'bench':<14} {'case':<34} {'unit':<10} {'ours':>12} {'peer':>12} {'ratio':>7} {'spread':>7}  peer's name"
+HEADER = (
+    f"{'bench':<14} {'case':<34} {'unit':<10} {'ours':>12} {'spread':>7} {'peer':>12} {'spread':>7} {'ratio':>7}"
+    "  peer's name"
+)
 
 
 def row(result: Result) -> str:
     """One line of the table for people."""
     peer = "" if result.peer_value is None else _figure(result.peer_value)
+    peer_spread = "" if result.peer_spread is None else f"{result.peer_spread:.0%}"
     ratio = "" if result.ratio is None else f"{result.ratio:.2f}"
+    broken = f"  BROKEN: {_figure(result.most)} at most" if result.broken and result.most is not None else ""
     return (
-        f"{result.bench:<14} {result.case:<34} {result.unit:<10} {_figure(result.ours):>12} {peer:>12} "
-        f"{ratio:>7} {result.spread:>6.0%}  {result.peer}"
+        f"{result.bench:<14} {result.case:<34} {result.unit:<10} {_figure(result.ours):>12} {result.spread:>7.0%} "
+        f"{peer:>12} {peer_spread:>7} {ratio:>7}  {result.peer}{broken}"
     )
 
 

@@ -152,7 +152,7 @@ class Environment(BaseSettings):
         le=5000,
         description=(
             "Messages that one send cycle has in hand at most for each kind of channel. "
-            "It takes what leaves in about half a second."
+            "It takes what leaves in about half a second, and enough for every connection."
         ),
     )
     lease_seconds: Number = Field(120, ge=5, le=3600, description="How long a claim holds before others may take it.")

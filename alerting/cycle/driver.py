@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from heapq import nsmallest
+from operator import attrgetter
 from typing import Protocol
 
 import structlog
@@ -195,7 +197,8 @@ class Driver:
                 yield talk
             else:
                 others.append(talk)
-        yield from others[:_FEW]
+        # the oldest: of those that are ready epoll may name the same ones first again and again
+        yield from nsmallest(_FEW, others, key=attrgetter("since"))
 
     def _step(self, step: Callable[[_Talk], None], talk: _Talk) -> None:
         """Whatever is wrong with the message: who goes on with it meets it again, and says so."""

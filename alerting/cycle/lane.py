@@ -7,6 +7,7 @@ does not go well, with its seat, to a thread that can wait.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -77,7 +78,7 @@ class Lane:
     def __init__(self, kind: str, *, most: int, service: Service, driven: bool = True) -> None:
         self.kind = kind
         self.works = False  # a server has answered for a message
-        self._most = most
+        self.most = most  # seats
         self._service = service
         self._driver = Driver(self) if driven else None
         self._queue: deque[Ready] = deque()
@@ -87,7 +88,7 @@ class Lane:
         self._changed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
         self._idle = 0  # threads
-        self._coming = False  # a thread waits whether it is needed
+        self._comes_at = math.inf  # a thread waits until then whether it is needed
         self._seats = 0
         self._free: list[Seat] = []  # of those that the driver cannot serve
         self._closing = False  # nothing more is begun
@@ -114,7 +115,7 @@ class Lane:
                 return False
             seat.left = True
             self._seats -= 1
-            self._most = self._seats
+            self.most = self._seats
             self._queue.appendleft(ready)
         if self._driver is not None:
             self._driver.wake()
@@ -177,9 +178,11 @@ class Lane:
             if self._idle:  # who was woken for something else calls the next
                 self._changed.notify()
                 return True
-            if after and self._coming:
-                return True
-            self._coming = after > 0
+            if after:
+                comes_at = time.monotonic() + after
+                if self._comes_at <= comes_at:
+                    return True
+                self._comes_at = comes_at
         return self._start_thread(after=after)
 
     def _something_waits(self) -> bool:
@@ -187,7 +190,7 @@ class Lane:
         if self._aside:
             return True
         others = self._driver.idle() if self._driver is not None else 0
-        return len(self._queue) > others and bool(self._free or self._seats < self._most)
+        return len(self._queue) > others and bool(self._free or self._seats < self.most)
 
     def _start_thread(self, *, after: float = 0.0) -> bool:
         """One thread more. False where there is no room for its stack. Not with the lock: it waits for the thread."""
@@ -197,7 +200,7 @@ class Lane:
         try:
             thread.start()
         except (RuntimeError, MemoryError) as fault:
-            self._coming = False
+            self._comes_at = math.inf
             log.warning("connection_not_begun", kind=self.kind, serving=self._seats, error=str(fault))
             return False
         self._threads.append(thread)
@@ -206,7 +209,7 @@ class Lane:
     def _run(self, after: float) -> None:
         if after:
             time.sleep(after)
-            self._coming = False
+            self._comes_at = math.inf
         while (job := self._next_job()) is not None:
             self._do(job)
 
@@ -248,7 +251,7 @@ class Lane:
     def _serve(self, job: _Job, seat: Seat) -> bool:
         """By this thread. False where the driver has it, from when its connection is open."""
         ready, begun = job.ready, job.begun
-        for_driver = self._driver is not None and not (job.aside or ready.large)
+        for_driver = self._driver is not None and seat.can_have_line and not (job.aside or ready.large)
         if for_driver and self._drive(seat, ready):
             return False
         if for_driver:

@@ -1,29 +1,32 @@
-"""How many messages a cycle takes in hand: what leaves in about half a second.
+"""How many messages a cycle takes in hand: what leaves in about half a second, and enough for every connection.
 
-Who comes next waits for what is in hand. On a fast way out large claims cost less for each message; on a slow one
-small claims keep the wait as short. But no connection waits for a claim: with one message on each of them, half as many
-wait.
+Who comes next waits for what is in hand. On a fast way out large claims cost less for each message; on a slow one small
+claims keep the wait short. But no connection waits for a claim: with one message on each of them, half as many wait.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from alerting.transports.contract import Clock
 
 SECONDS_IN_HAND = 0.5
 FEWEST = 20
-# Nothing is known yet: what each connection sends in a tenth of a second to a server that answers within 20 ms.
+# Before anything is known: a few for each connection, whose next claim is made when most of them have left.
 FIRST, FIRST_EACH = 100, 3
+# Of a kind with a limit of messages a second. A server may take as long to answer, and its connections are used.
+MOST_SECONDS_IN_HAND = 10.0
 
 
 class Pace:
-    """`connections`: how many send at a time. `most`: never more than that in hand, however fast they leave."""
+    """`connections`: how many send at a time, now. `most`: never more than that in hand, however fast they leave.
+    `per_second`: the limit of the kind; 0 for none."""
 
-    def __init__(self, *, connections: int, most: int, monotonic: Clock) -> None:
-        self._connections = min(connections, most)
-        self._fewest = min(max(FEWEST, connections + connections // 2), most)
-        self._most = most
+    def __init__(self, *, connections: Callable[[], int], most: int, monotonic: Clock, per_second: float = 0.0) -> None:
+        self._connections = connections
+        self._most = min(most, max(1, int(per_second * MOST_SECONDS_IN_HAND))) if per_second else most
         self._monotonic = monotonic
-        self._in_hand = min(max(FIRST, FIRST_EACH * connections), most)
+        self._in_hand = min(max(FIRST, FIRST_EACH * connections()), self._most)
         self._since = monotonic()
         self._had = 0
 
@@ -32,8 +35,9 @@ class Pace:
         return max(1, self._in_hand - unfinished)
 
     def low(self) -> int:
-        """With so many unfinished the next claim is made, so that the connections never wait for one."""
-        return max(self._in_hand // 2, self._connections)
+        """With so many unfinished the next claim is made, so that the connections never wait for one. It is worth a
+        claim: a third of what is in hand has left."""
+        return min(max(self._in_hand // 2, self._connections()), self._in_hand * 2 // 3)
 
     def put(self, prepared: int) -> None:
         """So many were handed to the senders."""
@@ -45,6 +49,8 @@ class Pace:
         gone, seconds = self._had - unfinished, now - self._since
         if gone > 0 and seconds > 0:
             worth = int(gone / seconds * SECONDS_IN_HAND)
+            connections = self._connections()
+            fewest = max(FEWEST, connections + connections // 2)
             # at most twice as many as before: one quick moment says little
-            self._in_hand = max(min(worth, 2 * self._in_hand, self._most), self._fewest)
+            self._in_hand = min(max(min(worth, 2 * self._in_hand), fewest), self._most)
         self._since, self._had = now, unfinished

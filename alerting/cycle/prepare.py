@@ -37,18 +37,20 @@ log = structlog.get_logger(__name__)
 _NOT_KEPT = (DatabaseFault, ValueError, MemoryError)
 # Alerts whose words are made at once: 1 to 5 KB each.
 MOST_TOLD_TOGETHER = 1000
-# Messages that are handed over at once: the connections need not wait for all of a claim. They may wait already, so the
-# first part is small.
+# Messages that are handed over at once: the connections need not wait for all of a claim. Where nothing is in hand they
+# wait already, so the first part is small.
 FIRST_TOGETHER, MOST_TOGETHER = 20, 100
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """A claim, or a part of it. `apart`: those of it for which there was no room. `alone`: nothing else is in hand."""
+    """A claim, or a part of it. `apart`: those of it for which there was no room. `alone`: nothing else is in hand.
+    `awaited`: connections have nothing to do."""
 
     claimed: Claim
     apart: list[int] = field(default_factory=list)
     alone: bool = False
+    awaited: bool = False
 
     def halves(self) -> list[_Batch]:
         """None of a single message."""
@@ -82,10 +84,10 @@ class Preparation:
         self._in_hand = in_hand
         self._others_gone = others_gone
 
-    def prepare(self, claimed: Claim) -> Iterator[list[Written]]:
-        """Parts of the claim, each to be handed over at once. A message that is in none of them has come to an end, or
-        comes again later. Raises `LookUpFailed` when a bulk look-up fails."""
-        batch = _Batch(claimed)
+    def prepare(self, claimed: Claim, *, awaited: bool) -> Iterator[list[Written]]:
+        """Parts of the claim, each to be handed over at once; the first is small where it is `awaited`. A message that
+        is in none of them has come to an end, or comes again later. Raises `LookUpFailed` when a bulk look-up fails."""
+        batch = _Batch(claimed, awaited=awaited)
         yield from self._parts(batch)
         gone = True
         for message in batch.apart:
@@ -133,7 +135,8 @@ class Preparation:
 
     def _prepared(self, found: Loaded, batch: _Batch) -> Iterator[list[Written]]:
         work = partial(self._part, found=found, batch=batch)
-        yield from map(work, _together(found))  # `map` holds no part on
+        first = FIRST_TOGETHER if batch.awaited else MOST_TOGETHER
+        yield from map(work, _together(found, first=first))  # `map` holds no part on
         if not found.large:
             return
         while found.large:  # one by one, with words that are read by its own steps
@@ -216,10 +219,10 @@ class Preparation:
         self._recorder.put(outcome_of(checked, token, never_sent(error, self._context), self._context))
 
 
-def _together(found: Loaded) -> Iterator[list[MessageRow]]:
-    """Its messages of usual size, as many at once as `MOST_TOGETHER` and `MOST_TOLD_TOGETHER` allow; a few first."""
+def _together(found: Loaded, *, first: int) -> Iterator[list[MessageRow]]:
+    """Its messages of usual size, as many at once as `MOST_TOGETHER` and `MOST_TOLD_TOGETHER` allow, and `first`."""
     part: list[MessageRow] = []
-    alerts, most = 0, FIRST_TOGETHER
+    alerts, most = 0, first
     while found.messages:
         tells = len(found.notifications.get(found.messages[0].pk, ()))
         if len(part) == most or (part and alerts + tells > MOST_TOLD_TOGETHER):

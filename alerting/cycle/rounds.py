@@ -1,6 +1,6 @@
 """The rounds of a send cycle: what is claimed, when, and what waits for nothing else.
 
-A round claims for each kind of channel that has less in hand than leaves in about half a second, and then looks round:
+A round claims for each kind of channel that has less in hand than its pace allows, and then looks round:
 for work that a connection has finished, and a few times a second for what is new. So neither a server that hangs nor a
 flood on one kind of channel holds up anything else. Messages during which a worker died are tried with nothing else in
 hand; they have a moment of their own between rounds, also under a flood.
@@ -122,7 +122,10 @@ class Rounds:
         if kind not in self._paces:
             context = self._context
             self._paces[kind] = Pace(
-                connections=context.limits(kind).connections, most=context.claim_size, monotonic=context.monotonic
+                connections=partial(self._senders.connections, kind),
+                most=context.claim_size,
+                monotonic=context.monotonic,
+                per_second=context.limits(kind).per_second,
             )
         return self._paces[kind]
 
@@ -186,8 +189,9 @@ class Rounds:
         if not claimed.message_ids:
             return 0
         self._recorder.begin()
+        parts = self._preparation.prepare(claimed, awaited=not self._senders.unfinished())
         # by `map`, which holds no part on: what is prepared fills the memory until it has left
-        return sum(map(partial(self._hand_over, claimed, probe), self._preparation.prepare(claimed)))
+        return sum(map(partial(self._hand_over, claimed, probe), parts))
 
     def _hand_over(self, claimed: Claim, probe: Probe | None, part: Sequence[Written]) -> int:
         ready = [Ready(one, claimed, probe) for one in part]

@@ -7,8 +7,8 @@ The order matters:
 4. send on open connections, each with one message at a time, without touching the database; no transaction is open;
 5. one recorder commits outcomes in groups; a connection goes on when its last would survive this process;
 6. give back what was not started.
-While the senders work on one batch, the next one is prepared: claimed when half of what is in hand has left. `rounds`
-says what is claimed when.
+While the senders work on one batch, the next one is prepared: claimed when so much of what is in hand has left that a
+connection may soon have nothing to do. `rounds` says what is claimed when.
 """
 
 from __future__ import annotations

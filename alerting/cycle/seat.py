@@ -12,7 +12,7 @@ from alerting.cycle.journal import Page
 from alerting.cycle.outcomes import Settled
 from alerting.cycle.queue import Claim
 from alerting.cycle.render import Written
-from alerting.transports import HasLine, Line, Transport
+from alerting.transports import Line, LineTransport, Transport
 from resilience.breakers.group import Probe
 
 
@@ -54,6 +54,10 @@ class Seat:
     mentioned: bool = False
     left: bool = False
 
+    @property
+    def can_have_line(self) -> bool:
+        return isinstance(self.transport, LineTransport)
+
     def settled(self, seconds: float, *, hurry: Callable[[], None]) -> bool:
         """Whether the next message may be accepted: all but the last came to an end that is in the database, and so did
         the last, or a page has it if it was accepted. Says `hurry` and waits for it, at most so long in all."""
@@ -70,9 +74,9 @@ class Seat:
 
     def open(self, *, deadline: float, handover: Callable[[], None]) -> str:
         """Its connection, where that can be opened by itself. Raises `TransportError`; there is no answer to tell."""
-        if isinstance(self.transport, HasLine):
+        if isinstance(self.transport, LineTransport):
             self.transport.open(deadline=deadline)
         return ""
 
     def line(self) -> Line | None:
-        return self.transport.line() if isinstance(self.transport, HasLine) else None
+        return self.transport.line() if isinstance(self.transport, LineTransport) else None

@@ -68,6 +68,11 @@ class Senders:
         """Messages that wait or are on the wire: of this kind, or of all."""
         return sum(lane.unfinished() for lane in list(self._lanes.values()) if kind in (None, lane.kind))
 
+    def connections(self, kind: str) -> int:
+        """How many of this kind may be open: what the settings say, unless its server wants fewer."""
+        lane = self._lanes.get(kind)
+        return self._context.limits(kind).connections if lane is None else lane.most
+
     def wait(self, at_most: Mapping[str, int], *, seconds: float) -> None:
         """Until one of these kinds has no more than so many unfinished, nothing is unfinished, or time is up."""
         self._wake_at = at_most

@@ -10,9 +10,9 @@ from accounts.models import ChannelKind
 from alerting.models import ErrorKind
 from alerting.transports.addresses import Guard
 from alerting.transports.contract import (
-    HasLine,
     Heard,
     Line,
+    LineTransport,
     NotHandedOver,
     Outgoing,
     Transport,
@@ -24,9 +24,9 @@ from alerting.transports.slack import SlackTransport, slack_guard
 from alerting.transports.webhook import WebhookTransport, webhook_guard
 
 __all__ = [
-    "HasLine",
     "Heard",
     "Line",
+    "LineTransport",
     "NotHandedOver",
     "Outgoing",
     "Transport",

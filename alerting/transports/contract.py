@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -123,7 +123,7 @@ class Line(Protocol):
         """Go on with the message that was begun, and wait, as `Transport.send` does."""
 
 
-class HasLine(ABC):
+class LineTransport(Transport):
     """What a transport inherits from if its connection can be opened by itself, and then be used as a line."""
 
     @abstractmethod

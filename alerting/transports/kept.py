@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
-from alerting.transports.contract import Clock, HasLine, Line, Outgoing, Transport, nothing
+from alerting.transports.contract import Clock, Line, LineTransport, Outgoing, Transport, nothing
 
 # Mail servers wait for minutes (RFC 5321, section 4.5.3.2.7: at least five); a provider's idle connections are few.
 KEEP_SECONDS = 30.0
@@ -27,7 +27,8 @@ class KeptTransports:
         with self._lock:
             idle = self._idle[kind]
             kept = idle.pop()[1] if idle else None
-        return _Lent(kind, kept or self._make(kind), self)
+        transport = kept or self._make(kind)
+        return (_LentLine if isinstance(transport, LineTransport) else _Lent)(kind, transport, self)
 
     def sweep(self) -> None:
         """Close what nobody has used for `KEEP_SECONDS`."""
@@ -46,7 +47,7 @@ class KeptTransports:
         return old
 
 
-class _Lent(HasLine):
+class _Lent:
     """A transport of the pool, in the hands of one thread."""
 
     def __init__(self, kind: str, transport: Transport, pool: KeptTransports) -> None:
@@ -57,13 +58,18 @@ class _Lent(HasLine):
     def send(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         return self._transport.send(outgoing, deadline=deadline, handover=handover)
 
-    def open(self, *, deadline: float) -> None:
-        if isinstance(self._transport, HasLine):
-            self._transport.open(deadline=deadline)
-
-    def line(self) -> Line | None:
-        return self._transport.line() if isinstance(self._transport, HasLine) else None
-
     def close(self) -> None:
         """Back into the pool, its connection open."""
         self._pool._give_back(self._kind, self._transport)  # noqa: SLF001 - one thing in two classes
+
+
+class _LentLine(_Lent, LineTransport):
+    """One that can be used as a line."""
+
+    _transport: LineTransport
+
+    def open(self, *, deadline: float) -> None:
+        self._transport.open(deadline=deadline)
+
+    def line(self) -> Line | None:
+        return self._transport.line()

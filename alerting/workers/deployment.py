@@ -46,11 +46,14 @@ LOOK_SECONDS, DRAIN_LOOK_SECONDS = 0.5, 0.2
 # The sentinel looks round every half second.
 STALLED_AFTER_SECONDS = 7.0
 SENTINEL_STALLED = "the sentinel is stalled"
-# After a death: what the others have in hand gets this long. All of it is less than 15 seconds.
-DRAIN_BROKEN_SECONDS = 5.0
+# After a death: what the others have in hand gets this long.
+DRAIN_BROKEN_SECONDS = 4.5
 LEDGER_SECONDS = 2.0
 # What may follow the drain: kill, tell, close the ledger. Past it the process ends in the middle of whatever it does.
 END_SECONDS = 8.0
+# The same of a deployment that cannot work: with the drain, and the seconds until that is noticed (6, or 10.5 of a
+# start), less than 15.
+BROKEN_END_SECONDS = 4.0
 WATCHDOG_SECONDS = 5.0  # systemd is told that often; its WatchdogSec is a multiple
 
 
@@ -169,7 +172,7 @@ def _fall(deployment: Deployment, keeper: RunKeeper, error: BaseException) -> No
 
 
 def _not_started(deployment: Deployment, fault: RuntimeError) -> int:
-    _end_within(deployment, END_SECONDS)  # nobody hears signals yet
+    _end_within(deployment, BROKEN_END_SECONDS)  # nobody hears signals yet
     _kill(deployment)
     incident_report(
         kind="worker_deployment_failed",
@@ -186,7 +189,7 @@ def _stop(deployment: Deployment, keeper: RunKeeper, *, reason: str) -> int:
     stop_begin()
     broken = 0.0 if reason == SENTINEL_STALLED else DRAIN_BROKEN_SECONDS
     allowed = broken if reason else settings.SEND_DEADLINE_SECONDS + 10.0
-    _end_within(deployment, allowed + END_SECONDS)
+    _end_within(deployment, allowed + (BROKEN_END_SECONDS if reason else END_SECONDS))
     threading.Thread(target=deployment.ask_to_stop, daemon=True).start()
     log.info("worker_stopping", reason=reason)
     if reason:

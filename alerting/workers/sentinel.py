@@ -44,7 +44,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 # A cycle that waits while no worker works, a feeder that does not come round, a process that does not run: nothing will
 # move again.
 STALLED_AFTER_SECONDS = 5.0
-START_SECONDS = 12.0
+START_SECONDS = 10.5
 # A process that ends by itself writes its incidents first, which takes up to 2 seconds.
 LAST_WORDS_SECONDS = 3.0
 LEAVING_LOOK_SECONDS = 0.1

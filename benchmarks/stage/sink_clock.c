@@ -2,7 +2,7 @@
  *
  * smtp-sink counts whole seconds. It asks `time` when it has something to do next, and waits for that with
  * `epoll_wait`, in milliseconds of its own clock; both are answered here, and the wait is the kernel's, so that the
- * sink sleeps while it waits. */
+ * sink sleeps while it waits: by `epoll_pwait2` (Linux 5.11, glibc 2.35), which counts nanoseconds. */
 #define _GNU_SOURCE
 #include <sys/epoll.h>
 #include <time.h>

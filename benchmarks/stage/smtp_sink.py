@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -27,7 +27,7 @@ _COUNTED = re.compile(rb"mesg=(\d+)")
 
 
 class NoSink(Exception):
-    """There is no smtp-sink, and it cannot be installed: a slower server would measure itself."""
+    """There is no smtp-sink or no clock for it, and they cannot be installed: a slower server would measure itself."""
 
 
 def sink_install() -> None:
@@ -39,7 +39,9 @@ def sink_install() -> None:
             _apt("update")
             _apt("install", "-y", "--no-install-recommends", *PACKAGES)
     if not _can_be_run():
-        raise NoSink(f"smtp-sink or a C compiler is not here: install {', '.join(PACKAGES)} (Debian, Ubuntu)")
+        raise NoSink(
+            f"smtp-sink is not here, or C cannot be compiled: install {', '.join(PACKAGES)} (Debian 12, Ubuntu 22.04)"
+        )
 
 
 class SmtpSink:
@@ -48,10 +50,11 @@ class SmtpSink:
     def __init__(self, *, delay: float = 0.0, connections: int = 500) -> None:
         self.port = free_port()
         self._folder = tempfile.TemporaryDirectory()
+        clock = _clock(Path(self._folder.name)) if delay else None
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the sink
         self._process = subprocess.Popen(
             _command(self.port, delay, connections),
-            env=_environment(_clock(Path(self._folder.name)) if delay else None),
+            env=_environment(clock),
             stdin=subprocess.DEVNULL,
             stdout=self._said,
             stderr=subprocess.DEVNULL,
@@ -90,15 +93,25 @@ def _environment(clock: Path | None) -> dict[str, str]:
 
 
 def _clock(folder: Path) -> Path:
-    """Compiled into this folder."""
+    """Compiled into this folder. Raises `NoSink`."""
     library = folder / "sink_clock.so"
-    options = ("-O2", "-shared", "-fPIC", f"-DRATE={CLOCK}LL")
-    subprocess.run(["gcc", *options, "-o", str(library), str(_CLOCK_SOURCE)], check=True, timeout=60)
+    # a function that the C library lacks is missed now, not by the sink
+    options = ("-O2", "-shared", "-fPIC", "-Werror", "-Wl,-z,defs", f"-DRATE={CLOCK}LL")
+    command = ["gcc", *options, "-o", str(library), str(_CLOCK_SOURCE)]
+    try:
+        subprocess.run(command, check=True, timeout=60, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as fault:
+        raise NoSink("the clock of smtp-sink cannot be compiled") from fault
     return library
 
 
 def _can_be_run() -> bool:
-    return bool(_sink() and shutil.which("gcc"))
+    if _sink() is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder, suppress(NoSink):
+        _clock(Path(folder))
+        return True
+    return False
 
 
 def _sink() -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from alerting.models import ErrorKind
-from alerting.transports.contract import HasLine, Outgoing, TransportError, nothing
+from alerting.transports.contract import LineTransport, Outgoing, TransportError, nothing
 from alerting.transports.email import exchange
 from alerting.transports.email.exchange import CLOSING, LOST
 from alerting.transports.email.line import MailLine
@@ -50,7 +50,7 @@ def smtp_settings() -> SmtpSettings:
     )
 
 
-class EmailTransport(HasLine):
+class EmailTransport(LineTransport):
     """Sends mails over one connection, which it opens when needed and again when it was lost."""
 
     def __init__(

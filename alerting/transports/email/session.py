@@ -12,9 +12,9 @@ import socket
 import ssl
 import struct
 import time
-from functools import cache
 from typing import Any
 
+from alerting.transports.email.own_name import own_name
 from alerting.transports.look_up import answers_within, dns_answers
 
 _LONGEST_LINE = 8192  # that of smtplib; RFC 5321, section 4.5.3.1.5, asks for 512
@@ -33,7 +33,7 @@ class Session(smtplib.SMTP):
         self._heard = b""
         self._waits: bool | None = None  # neither, while smtplib opens it
         self.on_the_wire: socket.socket | None = None
-        super().__init__(local_hostname=_own_name(), timeout=timeout)
+        super().__init__(local_hostname=own_name(seconds=deadline - time.monotonic()), timeout=timeout)
         self._host = host
 
     def secure(self, context: ssl.SSLContext) -> tuple[int, bytes]:
@@ -48,7 +48,7 @@ class Session(smtplib.SMTP):
         return code, answer
 
     def opened(self) -> None:
-        """From here on the kernel keeps the time-out of each read and write. TLS does not hear of that one."""
+        """From here on the kernel can keep the time-out of each read and write. TLS does not hear of that one."""
         seconds = max(self.timeout, 0.001)
         bound = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))  # a timeval
         assert self.sock is not None
@@ -151,12 +151,6 @@ class Session(smtplib.SMTP):
         self.on_the_wire = tls
         tls.do_handshake()
         return tls
-
-
-@cache
-def _own_name() -> str:
-    """What smtplib says in EHLO. It asks DNS for it each time, and that look-up knows no deadline."""
-    return smtplib.SMTP().local_hostname
 
 
 def _connection(host: str, port: int, *, timeout: float, deadline: float) -> socket.socket:

@@ -306,7 +306,7 @@ def prepared(post: Post, *, others_gone: Callable[[], bool]) -> list[int]:
     recorder = Recorder(context, in_hand, until=0.0)
     preparation = prepare.Preparation(context, Counts(), recorder, in_hand, others_gone=others_gone)
     claimed = claim(rooms={"realtime:email": 9}, now=post.now, lease=context.lease, worker="w:1:1")
-    return list(map(len, preparation.prepare(claimed)))
+    return list(map(len, preparation.prepare(claimed, awaited=False)))
 
 
 def test_others_that_stay_in_hand_are_waited_for_once(post: Post) -> None:

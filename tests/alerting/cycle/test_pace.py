@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import pytest
+
 from alerting.cycle.pace import FEWEST, FIRST, FIRST_EACH, Pace
 
 
 class Way:
     """A way out that takes `rate` messages a second."""
 
-    def __init__(self, rate: float, *, most: int = 1000, connections: int = 10) -> None:
+    def __init__(self, rate: float, *, most: int = 1000, connections: int = 10, per_second: float = 0.0) -> None:
         self.now, self.rate, self.unfinished = 0.0, rate, 0
-        self.pace = Pace(connections=connections, most=most, monotonic=lambda: self.now)
+        self.connections = connections
+        self.pace = Pace(
+            connections=lambda: self.connections, most=most, monotonic=lambda: self.now, per_second=per_second
+        )
+        self.claimed: list[int] = []
 
     def rounds(self, number: int) -> int:
         """Returns the most that was in hand in the last round."""
         for _ in range(number):
             taken = self.pace.room(self.unfinished)
+            self.claimed.append(taken)
             self.pace.put(taken)
             self.unfinished += taken
             in_hand = self.unfinished
@@ -41,6 +48,29 @@ def test_on_a_slow_way_no_connection_waits_for_a_claim() -> None:
 
     assert way.rounds(12) == 90
     assert way.pace.low() == 60
+
+
+def test_a_server_that_wants_fewer_connections_gets_no_more_in_hand_than_those_need() -> None:
+    way = Way(5, connections=60)
+    way.rounds(12)
+    way.connections = 5
+
+    assert way.rounds(12) == FEWEST
+
+
+@pytest.mark.parametrize("most", [50, 64, 5, 1])
+def test_a_claim_size_below_the_connections_is_kept_to_and_every_claim_is_worth_it(most: int) -> None:
+    way = Way(500, connections=60, most=most)
+
+    assert max(way.rounds(1) for _ in range(12)) == most
+    assert min(way.claimed) >= most / 3
+
+
+def test_a_limit_of_messages_a_second_keeps_what_is_in_hand_short() -> None:
+    """However many connections there are: a lease must not run out before its last message may leave."""
+    assert Way(1, connections=60, per_second=1).rounds(1) == 10
+    assert Way(1, connections=60, per_second=1).rounds(12) == 10
+    assert Way(0.01, connections=60, per_second=0.01).rounds(1) == 1
 
 
 def test_before_anything_is_known_many_connections_have_enough_to_begin_with() -> None:

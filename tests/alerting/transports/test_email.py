@@ -18,7 +18,7 @@ import pytest
 
 from alerting.models import ErrorKind
 from alerting.transports import Outgoing, TransportError, transport_for
-from alerting.transports.email import EmailTransport, SmtpSettings, session
+from alerting.transports.email import EmailTransport, SmtpSettings
 from alerting.transports.email.mime import mail_bytes, sender_address
 from tests.smtp_server import SmtpServer, password_check
 
@@ -55,21 +55,6 @@ def mailer(server: SmtpServer, **changes: Any) -> EmailTransport:
 
 def soon(seconds: float = 10) -> float:
     return time.monotonic() + seconds
-
-
-def test_our_own_name_is_looked_up_once(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look-up in DNS knows no deadline."""
-    session._own_name.cache_clear()
-    asked: list[int] = []  # by which thread: the server here asks on its own
-    monkeypatch.setattr(socket, "getfqdn", lambda name="": asked.append(threading.get_ident()) or "host.watch.example")
-
-    for _ in range(3):
-        transport = mailer(server)
-        transport.send(outgoing(), deadline=soon())
-        transport.close()
-    session._own_name.cache_clear()
-
-    assert asked.count(threading.get_ident()) == 1
 
 
 def test_many_mails_share_one_connection_and_arrive_unchanged(server: SmtpServer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import smtplib
 import statistics
 import time
@@ -12,10 +11,8 @@ import pytest
 from benchmarks.stage import smtp_sink
 from benchmarks.stage.smtp_sink import NoSink, SmtpSink, sink_install
 
-HERE = shutil.which("smtp-sink", path="/usr/sbin:/usr/bin") and shutil.which("gcc")
 
-
-@pytest.mark.skipif(not HERE, reason="smtp-sink or gcc is not installed")
+@pytest.mark.skipif(not smtp_sink._can_be_run(), reason="smtp-sink or a C compiler is not installed")
 def test_it_counts_mails_and_waits_only_at_their_end() -> None:
     with SmtpSink(delay=0.02) as sink, smtplib.SMTP("127.0.0.1", sink.port) as client:
         client.ehlo()
@@ -33,6 +30,15 @@ def test_it_counts_mails_and_waits_only_at_their_end() -> None:
 
     assert count == 20
     assert statistics.median(envelopes) < 0.018 <= statistics.median(contents)
+
+
+def test_without_a_compiler_the_bench_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_sink, "_sink", lambda: "/usr/sbin/smtp-sink")
+    monkeypatch.setattr(smtp_sink.os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(NoSink, match="gcc"):
+        sink_install()
 
 
 def test_without_it_and_without_the_right_to_install_it_the_bench_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
