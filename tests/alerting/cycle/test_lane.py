@@ -1,12 +1,77 @@
-"""What one connection of a lane waits for before its next message may be accepted."""
+"""The seats of a lane: how soon all are taken, and what one waits for before its next message may be accepted."""
 
 from __future__ import annotations
 
+import threading
 import time
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from alerting.cycle import lane as lanes
+from alerting.cycle.lane import Lane
 from alerting.cycle.outcomes import Settled
 from alerting.cycle.seat import Seat
-from alerting.transports import UnknownKind
+from alerting.cycle.send import Begun
+from alerting.transports import Line, LineTransport, Transport, UnknownKind
+from alerting.transports.contract import Outgoing
+
+
+class Open(LineTransport):
+    """Its connection is open, and its server has to be waited for in each step."""
+
+    def send(self, outgoing: Outgoing, **_: Any) -> str:
+        return ""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def open(self, *, deadline: float) -> None:
+        """It is."""
+
+    def line(self) -> Line | None:
+        return None
+
+
+class Meeting:
+    """Serves messages that wait for one another: none is served before all are."""
+
+    def __init__(self, transport: Transport, number: int) -> None:
+        self._transport = transport
+        self.met = threading.Barrier(number)
+
+    def sit(self, kind: str) -> Seat:
+        return Seat(self._transport)
+
+    def connect(self, *_: Any) -> Begun:
+        return Begun(at=None, deadline=0.0, clock=None, go_on=None)  # type: ignore[arg-type]
+
+    def serve(self, *_: Any) -> None:
+        self.met.wait(5.0)
+
+    def failed(self, ready: Any, error: Exception) -> None:
+        """The barrier keeps that it broke."""
+
+    def done(self, lane: Lane) -> None:
+        """Nobody waits."""
+
+
+@pytest.mark.parametrize("transport", [UnknownKind("webhook"), Open()], ids=["no line", "open, not as a line"])
+def test_where_there_is_nothing_to_open_nobody_waits_as_for_that(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "_HELP_OPENING_AFTER_SECONDS", 3.0)
+    service: Any = Meeting(transport, 6)
+    lane = Lane("webhook", most=6, service=service)
+
+    began = time.monotonic()
+    lane.put([SimpleNamespace(organisation_id=1, large=False) for _ in range(6)])  # type: ignore[misc]
+    while lane.unfinished() and time.monotonic() - began < 10.0:
+        time.sleep(0.01)
+    left = lane.close()
+
+    assert (left, service.met.broken) == ([], False)
 
 
 def test_what_is_settled_is_forgotten_and_the_first_that_is_not_is_waited_for() -> None:
