@@ -129,7 +129,8 @@ def server_killed() -> Iterator[Case]:
             waits = [resumes_after_server_kill(run) for _ in range(SERVER_KILLS)]
             connection.close()  # our own did not outlast the server
             run.finish()
-            yield from told(run, f"PostgreSQL killed {SERVER_KILLS} times")
+            on_the_wire = SERVER_KILLS * SLOW_CONNECTIONS
+            yield from told(run, f"PostgreSQL killed {SERVER_KILLS} times", repeats=on_the_wire)
             resumed = max(wait.since_back for wait in waits)
             yield once("PostgreSQL killed: sending again after", "s", resumed, at_most=RESUMED_SECONDS)
             yield once("PostgreSQL killed: it was away for", "s", max(wait.away for wait in waits))

@@ -18,7 +18,7 @@ ROUNDS = 5
 @dataclass(frozen=True)
 class Case:
     """`ours` is compared with `peer` (none: measured alone), `rounds` times each, interleaved. `most`: what ours may be
-    by a promise that holds on any machine."""
+    at most, by a promise."""
 
     case: str
     unit: str

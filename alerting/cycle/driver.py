@@ -198,7 +198,7 @@ class Driver:
             else:
                 others.append(talk)
         # the oldest: of those that are ready epoll may name the same ones first again and again
-        yield from nsmallest(_FEW, others, key=attrgetter("since"))
+        yield from others if len(others) <= _FEW else nsmallest(_FEW, others, key=attrgetter("since"))
 
     def _step(self, step: Callable[[_Talk], None], talk: _Talk) -> None:
         """Whatever is wrong with the message: who goes on with it meets it again, and says so."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection
+from contextlib import suppress
 from operator import attrgetter
 from typing import NamedTuple, Protocol
 
@@ -26,10 +27,9 @@ from alerting.cycle.turns import in_turn
 log = structlog.get_logger(__name__)
 
 _OWNER = attrgetter("organisation_id")
-# When the next thread is to help one that waits for its server. One that is near opens many connections in the first of
-# these times, and they cost less one after another than all at once; it takes a message or two in the second.
-_HELP_OPENING_AFTER_SECONDS = 0.02
-_HELP_SERVING_AFTER_SECONDS = 0.005
+# When the next thread is to help one that waits for its server. In the first of these times one that is near opens many
+# connections, and one after another they cost less than all at once. Else it is far, and takes longer than the second.
+_NEAR_AFTER_SECONDS, _FAR_AFTER_SECONDS = 0.02, 0.005
 
 
 class Service(Protocol):
@@ -88,7 +88,9 @@ class Lane:
         self._changed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
         self._idle = 0  # threads
-        self._comes_at = math.inf  # a thread waits until then whether it is needed
+        self._comes_at = math.inf  # one thread waits until then whether it is needed
+        self._sooner = threading.Condition(self._lock)
+        self._far = False  # the server, or it was needed
         self._seats = 0
         self._free: list[Seat] = []  # of those that the driver cannot serve
         self._closing = False  # nothing more is begun
@@ -179,10 +181,11 @@ class Lane:
                 self._changed.notify()
                 return True
             if after:
-                comes_at = time.monotonic() + after
-                if self._comes_at <= comes_at:
+                coming = self._comes_at < math.inf
+                self._comes_at = min(self._comes_at, time.monotonic() + after)
+                if coming:
+                    self._sooner.notify()
                     return True
-                self._comes_at = comes_at
         return self._start_thread(after=after)
 
     def _something_waits(self) -> bool:
@@ -200,7 +203,8 @@ class Lane:
         try:
             thread.start()
         except (RuntimeError, MemoryError) as fault:
-            self._comes_at = math.inf
+            if after:
+                self._comes_at = math.inf
             log.warning("connection_not_begun", kind=self.kind, serving=self._seats, error=str(fault))
             return False
         self._threads.append(thread)
@@ -208,10 +212,17 @@ class Lane:
 
     def _run(self, after: float) -> None:
         if after:
-            time.sleep(after)
-            self._comes_at = math.inf
+            self._wait_whether_needed()
         while (job := self._next_job()) is not None:
             self._do(job)
+
+    def _wait_whether_needed(self) -> None:
+        with self._lock:
+            with suppress(MemoryError):  # a wait takes some
+                while (left := self._comes_at - time.monotonic()) > 0:
+                    self._sooner.wait(left)
+            self._comes_at = math.inf
+            self._far = self._far or self._something_waits()
 
     def _next_job(self) -> _Job | None:
         with self._lock:
@@ -255,13 +266,13 @@ class Lane:
         if for_driver and self._drive(seat, ready):
             return False
         if for_driver:
-            self._call_thread(after=_HELP_OPENING_AFTER_SECONDS)
+            self._call_thread(after=_FAR_AFTER_SECONDS if self._far else _NEAR_AFTER_SECONDS)
             begun = self._service.connect(ready, self, seat)
             if begun is None:
                 return True
             if self._drive(seat, ready):
                 return False
-        self._call_thread(after=_HELP_SERVING_AFTER_SECONDS)
+        self._call_thread(after=_FAR_AFTER_SECONDS)
         self._service.serve(ready, self, seat, begun)
         return True
 

@@ -12,8 +12,8 @@ from alerting.transports.contract import Clock
 
 SECONDS_IN_HAND = 0.5
 FEWEST = 20
-# Before anything is known: a few for each connection, whose next claim is made when most of them have left.
-FIRST, FIRST_EACH = 100, 3
+# Before anything is known: a few for each connection. But a server may allow far fewer, and take its time.
+FIRST, FIRST_EACH, FIRST_MOST = 100, 3, 200
 # Of a kind with a limit of messages a second. A server may take as long to answer, and its connections are used.
 MOST_SECONDS_IN_HAND = 10.0
 
@@ -26,7 +26,7 @@ class Pace:
         self._connections = connections
         self._most = min(most, max(1, int(per_second * MOST_SECONDS_IN_HAND))) if per_second else most
         self._monotonic = monotonic
-        self._in_hand = min(max(FIRST, FIRST_EACH * connections()), self._most)
+        self._in_hand = min(max(FIRST, min(FIRST_EACH * connections(), FIRST_MOST)), self._most)
         self._since = monotonic()
         self._had = 0
 

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import cast
 from uuid import UUID, uuid4
 
 from django.db import connection, transaction
@@ -38,6 +38,7 @@ __all__ = [
     "reap_worker",
     "release",
     "senders_wake",
+    "suspects_wait",
 ]
 
 # Three workers that died with nothing but this message in hand: it is the message.
@@ -146,7 +147,8 @@ def claim(
             seen, now_taken = Counter(found.values()), Counter(found[message] for message in ours)
             by_lane += now_taken
             if not only_one:
-                _note_served(served, rows)
+                held = set(ours)
+                _note_served(served, ((lane, owner) for message, lane, owner in rows if message in held))
                 # again where something was found, perhaps of another by now: what comes after it is due as well
                 left = {
                     lane: room - now_taken[lane] for lane, room in left.items() if seen[lane] and now_taken[lane] < room
@@ -156,9 +158,9 @@ def claim(
     return Claim(token, ends_at, tuple(sorted(taken)), by_lane)
 
 
-def _note_served(served: MutableMapping[str, int], rows: Iterable[tuple[int, str, int]]) -> None:
+def _note_served(served: MutableMapping[str, int], lanes_and_owners: Iterable[tuple[str, int]]) -> None:
     owners: defaultdict[str, set[int]] = defaultdict(set)
-    for _, lane, owner in rows:
+    for lane, owner in lanes_and_owners:
         owners[lane].add(owner)
     for lane, theirs in owners.items():
         served[lane] = _last_in_turn(theirs, after=served.get(lane, 0))
@@ -169,16 +171,25 @@ def _last_in_turn(owners: Collection[int], *, after: int) -> int:
     return max(owners, key=lambda owner: (owner <= after, owner))
 
 
+def suspects_wait(*, lanes: Sequence[str], now: datetime) -> bool:
+    """Whether a message of these lanes is due during which a worker died."""
+    with transaction.atomic():
+        prepared_run(_BY_INDEX)
+        return _oldest("> 0", lanes=lanes, now=now) is not None
+
+
 def oldest_due(*, lanes: Sequence[str], now: datetime) -> datetime | None:
     """Since when the message of these lanes that has waited longest could have been claimed."""
-    values: dict[str, Any] = {"lanes": list(lanes), "now": now}
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_BY_INDEX)
-        found = []
-        for deaths in ("= 0", "> 0"):
-            cursor.execute(_OLDEST.format(due=_DUE.format(deaths=deaths), order=_OLDEST_FIRST), values)
-            found += [row[0] for row in cursor.fetchall() if row[0]]
-    return min(found, default=None)
+    with transaction.atomic():
+        prepared_run(_BY_INDEX)
+        found = [_oldest(deaths, lanes=lanes, now=now) for deaths in ("= 0", "> 0")]
+    return min(filter(None, found), default=None)
+
+
+def _oldest(deaths: str, *, lanes: Sequence[str], now: datetime) -> datetime | None:
+    statement = _OLDEST.format(due=_DUE.format(deaths=deaths), order=_OLDEST_FIRST)
+    ((oldest,),) = prepared_run(statement, {"lanes": list(lanes), "now": now})
+    return cast("datetime | None", oldest)
 
 
 def release(token: UUID, messages: Collection[int]) -> int:

@@ -22,7 +22,7 @@ from alerting.cycle.counts import Counts
 from alerting.cycle.inhand import InHand
 from alerting.cycle.pace import Pace
 from alerting.cycle.prepare import Preparation
-from alerting.cycle.queue import Claim, claim, release
+from alerting.cycle.queue import Claim, claim, release, suspects_wait
 from alerting.cycle.recorder import Recorder
 from alerting.cycle.render import Written
 from alerting.cycle.seat import Ready
@@ -35,7 +35,9 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 0.1  # how long something new waits at most while a server lets us wait
 PROBE_EVERY_SECONDS = 1.0
 SUSPECTS_EVERY_SECONDS = 10.0
-ALONE_FOR_SECONDS = 1.0  # what others wait for one that must be alone
+ALONE_FOR_SECONDS = 1.0  # what others wait for those that must be alone
+# What is in hand is gone by then where a server takes up to a second: two messages for each connection at most.
+OTHERS_GO_SECONDS = 2.0
 
 # Whose turn it was last in each lane: the next cycle goes on from there.
 _served: dict[str, int] = {}
@@ -150,19 +152,28 @@ class Rounds:
 
     def _send_suspects(self) -> bool:
         """Messages during which a worker died: each alone in this process. True if some may wait still."""
-        until = self._context.monotonic() + ALONE_FOR_SECONDS
+        if not self._suspects_wait():
+            return False
         if not self._others_gone():
             return True
+        until = self._context.monotonic() + ALONE_FOR_SECONDS
         while self._senders.open():
             if self._context.monotonic() >= until:
                 return True
-            paused = kinds_shut() | self._senders.shut
-            claimed = self._claim_suspect([kind for kind in ChannelKind.values if kind not in paused])
+            claimed = self._claim_suspect(self._kinds_open())
             if not claimed.message_ids:
                 return False
             self._work(claimed)
             self._finish()
         return True
+
+    def _suspects_wait(self) -> bool:
+        context = self._context
+        return suspects_wait(lanes=[context.lane(kind) for kind in self._kinds_open()], now=context.clock())
+
+    def _kinds_open(self) -> list[str]:
+        paused = kinds_shut() | self._senders.shut
+        return [kind for kind in ChannelKind.values if kind not in paused]
 
     def _claim_suspect(self, kinds: Collection[str]) -> Claim:
         return self._claim(dict.fromkeys(kinds, 1), only_one=True, suspects=True)
@@ -189,9 +200,14 @@ class Rounds:
         if not claimed.message_ids:
             return 0
         self._recorder.begin()
-        parts = self._preparation.prepare(claimed, awaited=not self._senders.unfinished())
+        parts = self._preparation.prepare(claimed, awaited=self._awaited(claimed))
         # by `map`, which holds no part on: what is prepared fills the memory until it has left
         return sum(map(partial(self._hand_over, claimed, probe), parts))
+
+    def _awaited(self, claimed: Claim) -> bool:
+        """Whether the connections of one of its kinds have nothing to do."""
+        lanes = {self._context.lane(kind): kind for kind in ChannelKind.values}
+        return any(not self._senders.unfinished(lanes[lane]) for lane in claimed.by_lane)
 
     def _hand_over(self, claimed: Claim, probe: Probe | None, part: Sequence[Written]) -> int:
         ready = [Ready(one, claimed, probe) for one in part]
@@ -202,7 +218,7 @@ class Rounds:
 
     def _others_gone(self) -> bool:
         """Whether nothing is in hand any more, and a message may be sent alone; waits a moment for it."""
-        until = self._context.monotonic() + ALONE_FOR_SECONDS
+        until = self._context.monotonic() + OTHERS_GO_SECONDS
         while self._senders.unfinished() and self._context.monotonic() < until:
             self._look_round()
         return self._senders.open() and not self._senders.unfinished()

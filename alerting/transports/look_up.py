@@ -1,4 +1,4 @@
-"""Looking a name up within a time: the system's resolver knows no deadline, and may take more than a minute."""
+"""Looking a host up within a time: the system's resolver knows no deadline, and may take more than a minute."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from ipaddress import ip_address
-from typing import NoReturn, TypeVar
 
-Found = TypeVar("Found")
 Resolve = Callable[[str, int], Sequence[str]]  # host and port to addresses; raises OSError
 
 
@@ -21,35 +18,28 @@ def dns_answers(host: str, port: int) -> list[str]:
 
 
 def answers_within(resolve: Resolve, host: str, port: int, *, seconds: float) -> Sequence[str]:
-    """`resolve`, for no longer than that. Raises `OSError`. An address needs no look-up."""
+    """`resolve`, for no longer than that: the system's resolver knows no deadline. Raises `OSError`.
+
+    A look-up that takes longer is left to end by itself, on its own thread. An address needs none.
+    """
     if _is_address(host):
         return [host]
-    return found_within(partial(resolve, host, port), name=host, seconds=seconds)
+    said: queue.SimpleQueue[Sequence[str] | Exception] = queue.SimpleQueue()
 
-
-def found_within(look_up: Callable[[], Found], *, name: str, seconds: float) -> Found:
-    """What it returns, or raises; `TimeoutError` after so many seconds. A look-up that takes longer is left to end by
-    itself, on its own thread."""
-    said: queue.SimpleQueue[Callable[[], Found]] = queue.SimpleQueue()
-
-    def work() -> None:
+    def look_up() -> None:
         try:
-            found = look_up()
+            said.put(resolve(host, port))
         except Exception as fault:
-            said.put(partial(_raise, fault))
-        else:
-            said.put(lambda: found)
+            said.put(fault)
 
-    threading.Thread(target=work, name="dns", daemon=True).start()
+    threading.Thread(target=look_up, name="dns", daemon=True).start()
     try:
         answer = said.get(timeout=max(0.0, seconds))
     except queue.Empty:
-        raise TimeoutError(f"no answer from DNS for {name}") from None
-    return answer()
-
-
-def _raise(fault: Exception) -> NoReturn:
-    raise fault
+        raise TimeoutError(f"no answer from DNS for {host}") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _is_address(host: str) -> bool:

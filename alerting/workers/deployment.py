@@ -51,9 +51,9 @@ DRAIN_BROKEN_SECONDS = 4.5
 LEDGER_SECONDS = 2.0
 # What may follow the drain: kill, tell, close the ledger. Past it the process ends in the middle of whatever it does.
 END_SECONDS = 8.0
-# The same of a deployment that cannot work: with the drain, and the seconds until that is noticed (6, or 10.5 of a
-# start), less than 15.
-BROKEN_END_SECONDS = 4.0
+# The same of a deployment that cannot work, from when that is noticed: less than 15 with the seconds until then, which
+# are 6, of a start 10.5, and of a sentinel that stands still 7.5.
+BROKEN_END_SECONDS, NOT_STARTED_END_SECONDS, STALLED_END_SECONDS = 8.5, 4.0, 7.0
 WATCHDOG_SECONDS = 5.0  # systemd is told that often; its WatchdogSec is a multiple
 
 
@@ -172,7 +172,7 @@ def _fall(deployment: Deployment, keeper: RunKeeper, error: BaseException) -> No
 
 
 def _not_started(deployment: Deployment, fault: RuntimeError) -> int:
-    _end_within(deployment, BROKEN_END_SECONDS)  # nobody hears signals yet
+    _end_within(deployment, NOT_STARTED_END_SECONDS)  # nobody hears signals yet
     _kill(deployment)
     incident_report(
         kind="worker_deployment_failed",
@@ -187,9 +187,14 @@ def _not_started(deployment: Deployment, fault: RuntimeError) -> int:
 def _stop(deployment: Deployment, keeper: RunKeeper, *, reason: str) -> int:
     """Let the workers finish what they have in hand, then wait for them, but not for ever."""
     stop_begin()
-    broken = 0.0 if reason == SENTINEL_STALLED else DRAIN_BROKEN_SECONDS
-    allowed = broken if reason else settings.SEND_DEADLINE_SECONDS + 10.0
-    _end_within(deployment, allowed + (BROKEN_END_SECONDS if reason else END_SECONDS))
+    if reason == SENTINEL_STALLED:
+        allowed, ended = 0.0, STALLED_END_SECONDS
+    elif reason:
+        allowed, ended = DRAIN_BROKEN_SECONDS, BROKEN_END_SECONDS
+    else:
+        allowed = settings.SEND_DEADLINE_SECONDS + 10.0
+        ended = allowed + END_SECONDS
+    _end_within(deployment, ended)
     threading.Thread(target=deployment.ask_to_stop, daemon=True).start()
     log.info("worker_stopping", reason=reason)
     if reason:
@@ -209,6 +214,7 @@ def _drained(deployment: Deployment, *, seconds: float) -> bool:
     while deployment.sentinel.is_alive() and time.monotonic() < until:
         deployment.sentinel.join(DRAIN_LOOK_SECONDS)
         if is_broken() and not broken:
+            _end_within(deployment, BROKEN_END_SECONDS)
             broken, until = True, min(until, time.monotonic() + DRAIN_BROKEN_SECONDS)
     return not deployment.sentinel.is_alive()
 
@@ -216,18 +222,18 @@ def _drained(deployment: Deployment, *, seconds: float) -> bool:
 def _tell(deployment: Deployment, reason: str) -> None:
     """The sentinel has told of its children; only this process can tell of the sentinel."""
     run, code = deployment.run, deployment.sentinel.exitcode
-    if code is not None and not is_broken():
-        cause = cause_of(code, timed_out=False, oom_kills=0)
-        within(LEDGER_SECONDS, partial(death_tell, run, Dead(deployment.sentinel.pid, "sentinel", cause, code)))
-    elif not is_broken():
-        within(LEDGER_SECONDS, partial(stall_tell, run, reason))
-    incident_report(
+    incident_report(  # first: it is told by itself, and what follows may wait for a database that is away
         kind="worker_deployment_failed",
         summary="A deployment of workers had to stop; its supervisor starts it again.",
         severity="critical",
         fingerprint=_fingerprint(),
         details={"reason": reason, "instance": run.instance},
     )
+    if code is not None and not is_broken():
+        cause = cause_of(code, timed_out=False, oom_kills=0)
+        within(LEDGER_SECONDS, partial(death_tell, run, Dead(deployment.sentinel.pid, "sentinel", cause, code)))
+    elif not is_broken():
+        within(LEDGER_SECONDS, partial(stall_tell, run, reason))
 
 
 def _close_ledger(keeper: RunKeeper, run: Run) -> None:

@@ -61,6 +61,9 @@ class SmtpSink:
             cwd="/",
         )
         answered(self.port)
+        if clock is not None and str(clock) not in Path(f"/proc/{self._process.pid}/maps").read_text():
+            self._end()
+            raise NoSink("the clock of smtp-sink is not loaded: may programs run from the folder for temporary files?")
 
     def count(self) -> int:
         """Mails that it has taken so far."""
@@ -75,6 +78,9 @@ class SmtpSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._process.terminate()
         self._process.wait(10)
         self._said.close()
@@ -100,7 +106,7 @@ def _clock(folder: Path) -> Path:
     command = ["gcc", *options, "-o", str(library), str(_CLOCK_SOURCE)]
     try:
         subprocess.run(command, check=True, timeout=60, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as fault:
+    except (OSError, subprocess.SubprocessError) as fault:
         raise NoSink("the clock of smtp-sink cannot be compiled") from fault
     return library
 

@@ -8,12 +8,13 @@ import selectors
 import threading
 import time
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from alerting.cycle import driver, lane
-from alerting.cycle.driver import Driver
+from alerting.cycle.driver import Driver, _Talk
 from alerting.cycle.lane import Lane
 from alerting.cycle.seat import Ready, Seat
 from alerting.cycle.send import Begun
@@ -210,7 +211,7 @@ def test_where_no_thread_can_be_started_the_driver_waits_itself(
         real(self)
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    monkeypatch.setattr(lane, "_HELP_OPENING_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(lane, "_NEAR_AFTER_SECONDS", 0.0)
 
     counts = post.cycle(limits=lambda kind: Limits(4))
 
@@ -274,3 +275,18 @@ def test_many_cycles_with_everything_that_can_happen_lose_and_repeat_nothing(
     accepted = Attempt.objects.filter(outcome="sent").values_list("message_id", flat=True)
     assert Counter(accepted).most_common(1)[0][1] == 1
     assert set(smtp_server.message_ids().values()) == {1}
+
+
+def test_contents_that_are_asked_for_leave_first_and_of_the_others_those_that_have_waited_longest() -> None:
+    """Else a server that answers at once would have the same few connections served again and again."""
+    driver = Driver(SimpleNamespace(kind="email"))  # type: ignore[arg-type]
+    others = [talk_of(since=float(since)) for since in (5, 4, 9, 1, 7)]
+    asked = talk_of(since=8.0, announced=True)
+
+    order = list(driver._heard_first([*others, asked]))
+
+    assert order == [asked, others[3], others[1], others[0]]
+
+
+def talk_of(*, since: float, announced: bool = False) -> _Talk:
+    return _Talk(SimpleNamespace(), SimpleNamespace(), 0, since=since, announced=announced)  # type: ignore[arg-type]

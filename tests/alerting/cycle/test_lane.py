@@ -61,7 +61,7 @@ class Meeting:
 def test_where_there_is_nothing_to_open_nobody_waits_as_for_that(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "_HELP_OPENING_AFTER_SECONDS", 3.0)
+    monkeypatch.setattr(lanes, "_NEAR_AFTER_SECONDS", 3.0)
     service: Any = Meeting(transport, 6)
     lane = Lane("webhook", most=6, service=service)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alerting.cycle.pace import FEWEST, FIRST, FIRST_EACH, Pace
+from alerting.cycle.pace import FEWEST, FIRST, FIRST_EACH, FIRST_MOST, Pace
 
 
 class Way:
@@ -76,6 +76,7 @@ def test_a_limit_of_messages_a_second_keeps_what_is_in_hand_short() -> None:
 def test_before_anything_is_known_many_connections_have_enough_to_begin_with() -> None:
     assert Way(1e6, connections=60).rounds(1) == 60 * FIRST_EACH
     assert Way(1e6, connections=60, most=50).rounds(1) == 50
+    assert Way(1e6, connections=200).rounds(1) == FIRST_MOST
 
 
 def test_one_quick_moment_does_not_fill_the_hands() -> None:
