@@ -90,7 +90,7 @@ class Lane:
         self._idle = 0  # threads
         self._comes_at = math.inf  # one thread waits until then whether it is needed
         self._sooner = threading.Condition(self._lock)
-        self._far = False  # the server, or it was needed
+        self._far = False  # the server: else that thread would not have been needed
         self._seats = 0
         self._free: list[Seat] = []  # of those that the driver cannot serve
         self._closing = False  # nothing more is begun

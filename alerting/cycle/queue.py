@@ -147,8 +147,7 @@ def claim(
             seen, now_taken = Counter(found.values()), Counter(found[message] for message in ours)
             by_lane += now_taken
             if not only_one:
-                held = set(ours)
-                _note_served(served, ((lane, owner) for message, lane, owner in rows if message in held))
+                _note_served(served, rows, ours=frozenset(ours))
                 # again where something was found, perhaps of another by now: what comes after it is due as well
                 left = {
                     lane: room - now_taken[lane] for lane, room in left.items() if seen[lane] and now_taken[lane] < room
@@ -158,10 +157,14 @@ def claim(
     return Claim(token, ends_at, tuple(sorted(taken)), by_lane)
 
 
-def _note_served(served: MutableMapping[str, int], lanes_and_owners: Iterable[tuple[str, int]]) -> None:
+def _note_served(
+    served: MutableMapping[str, int], rows: Iterable[tuple[int, str, int]], *, ours: Collection[int]
+) -> None:
+    """`rows`: message, lane and organisation; only those count that became ours."""
     owners: defaultdict[str, set[int]] = defaultdict(set)
-    for lane, owner in lanes_and_owners:
-        owners[lane].add(owner)
+    for message, lane, owner in rows:
+        if message in ours:
+            owners[lane].add(owner)
     for lane, theirs in owners.items():
         served[lane] = _last_in_turn(theirs, after=served.get(lane, 0))
 

@@ -112,11 +112,11 @@ class Rounds:
 
     def _rooms(self) -> dict[str, int]:
         """How many messages may be claimed for each kind whose connections may soon be idle."""
-        paused, rooms = kinds_shut() | self._senders.shut, {}
-        self._more -= paused
-        for kind in ChannelKind.values:
+        kinds, rooms = self._kinds_open(), {}
+        self._more.intersection_update(kinds)
+        for kind in kinds:
             pace, unfinished = self._pace(kind), self._senders.unfinished(kind)
-            if kind not in paused and unfinished <= pace.low():
+            if unfinished <= pace.low():
                 rooms[kind] = pace.room(unfinished)
         return rooms
 
@@ -172,6 +172,7 @@ class Rounds:
         return suspects_wait(lanes=[context.lane(kind) for kind in self._kinds_open()], now=context.clock())
 
     def _kinds_open(self) -> list[str]:
+        """Those of which messages may be claimed."""
         paused = kinds_shut() | self._senders.shut
         return [kind for kind in ChannelKind.values if kind not in paused]
 

@@ -11,6 +11,7 @@ import pytest
 
 from alerting.transports.email import own_name
 from alerting.transports.email.own_name import KEEP_SECONDS, NO_NAME, OwnName
+from tests.alerting.transports.conftest import Clock
 
 
 class Dns:
@@ -25,18 +26,6 @@ class Dns:
         self.asked += 1
         self.answers.wait(10)
         return self.name
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
@@ -59,7 +48,7 @@ def test_it_is_asked_for_once_a_minute_and_nobody_waits_for_a_second_answer(dns:
     name = OwnName(monotonic=clock)
     first = [name(seconds=5), name(seconds=5)]
     asked = dns.asked
-    dns.name, clock.now = "other.example", KEEP_SECONDS
+    dns.name, clock.now = "other.example", clock.now + KEEP_SECONDS
     dns.answers.clear()
 
     meanwhile = name(seconds=5)
@@ -101,7 +90,7 @@ def test_many_threads_ask_once(dns: Dns, clock: Clock) -> None:
 def test_a_name_holds_while_dns_knows_none(dns: Dns, clock: Clock) -> None:
     name = OwnName(monotonic=clock)
     name(seconds=5)
-    dns.name, clock.now = "[192.0.2.1]", KEEP_SECONDS
+    dns.name, clock.now = "[192.0.2.1]", clock.now + KEEP_SECONDS
 
     name(seconds=5)
     while dns.asked < 2:
@@ -114,7 +103,7 @@ def test_a_host_without_a_name_says_the_address_that_it_has_now(dns: Dns, clock:
     dns.name = "[192.0.2.1]"
     name = OwnName(monotonic=clock)
     first = name(seconds=5)
-    dns.name, clock.now = "[192.0.2.9]", KEEP_SECONDS
+    dns.name, clock.now = "[192.0.2.9]", clock.now + KEEP_SECONDS
 
     assert first == "[192.0.2.1]"
     assert soon(name, "[192.0.2.9]")

@@ -14,21 +14,10 @@ from alerting.transports import NotHandedOver, TransportError, nothing
 from alerting.transports.addresses import Guard
 from alerting.transports.posting import Poster
 from alerting.transports.unanswered import LEFT_ALONE_SECONDS, WAITS, Unanswered
+from tests.alerting.transports.conftest import Clock
 from tests.alerting.transports.http_receiver import Receiver, drips, receiving, status
 
 HOOK, OTHER = "https://hooks.example/a", "https://hooks.example/b"
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
