@@ -47,6 +47,15 @@ class Work(Protocol):
     def next(self, *, finished: bool = False) -> Ready | None:
         """What is to be sent next. `finished`: another is."""
 
+    def next_early(self) -> Ready | None:
+        """What may be announced while another is on its way: nobody else could begin it now. It is not begun yet."""
+
+    def not_after_all(self, ready: Ready) -> None:
+        """What `next_early` gave is next for others again."""
+
+    def finished(self) -> None:
+        """A message is."""
+
     def begin(self, ready: Ready, seat: Seat) -> Begun | None:
         """None if it may not be sent now; then it was given back."""
 
@@ -62,14 +71,15 @@ class Work(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Talk:
-    """A seat, its line, and the message that is under way. `announced`: its content has yet to leave. `silent`: nothing
-    was to be heard while it was idle."""
+    """A seat, its line, and the message that is under way. `announced`: its content has yet to leave. `early`: the one
+    that was announced behind it. `silent`: nothing was to be heard while it was idle."""
 
     seat: Seat
     line: Line
     number: int  # of the line's file
     ready: Ready | None = None
     begun: Begun | None = None
+    early: Ready | None = None
     since: float = 0.0
     announced: bool = False
     silent: bool = True
@@ -193,7 +203,7 @@ class Driver:
         for talk in talks:
             if talk is None:
                 os.eventfd_read(self._bell)
-            elif talk.announced:
+            elif talk.announced or talk.early is not None:
                 yield talk
             else:
                 others.append(talk)
@@ -250,13 +260,18 @@ class Driver:
         if ready.large or not talk.silent:
             self._aside(talk)
             return True
-        talk.begun = self._work.begin(ready, talk.seat)
-        if talk.begun is None:
-            del self._busy[talk]
-            talk.ready = None
+        if not self._may_begin(talk):
             return False
         self._step(self._announce, talk)
         return True
+
+    def _may_begin(self, talk: _Talk) -> bool:
+        assert talk.ready is not None
+        talk.begun = self._work.begin(talk.ready, talk.seat)
+        if talk.begun is None:
+            del self._busy[talk]
+            talk.ready = None
+        return talk.begun is not None
 
     def _announce(self, talk: _Talk) -> None:
         assert talk.ready is not None
@@ -269,7 +284,9 @@ class Driver:
             talk.silent = False
             self._forget(talk)
             return
-        heard = talk.line.hear()
+        self._understand(talk, talk.line.hear())
+
+    def _understand(self, talk: _Talk, heard: Heard) -> None:
         if heard is Heard.GO_ON:
             self._hand_over(talk)
         elif heard is Heard.TAKEN:
@@ -282,8 +299,16 @@ class Driver:
             self._wanted.append(talk)
             return
         talk.announced = False
+        self._announce_early(talk)
         if not talk.line.hand_over():
             self._aside(talk)
+
+    def _announce_early(self, talk: _Talk) -> None:
+        if self._idle or not talk.line.takes_early:
+            return
+        talk.early = self._work.next_early()
+        if talk.early is not None and not talk.line.announce_early(talk.early.written.outgoing):
+            self._not_after_all(talk)
 
     def _taken(self, talk: _Talk) -> None:
         ready, begun = talk.ready, talk.begun
@@ -291,8 +316,27 @@ class Driver:
         assert begun is not None
         tried = Tried(begun.at, begun.clock(), talk.line.taken())
         del self._busy[talk]
-        talk.ready = talk.begun = None
+        talk.ready, talk.begun, talk.early = talk.early, None, None
+        if talk.ready is not None:
+            talk.since = time.monotonic()
+            self._busy[talk] = None  # or it would be lost if anything failed here
         self._work.accepted(ready, talk.seat, tried)
+        if talk.ready is None:
+            self._go_on(talk, self._work.next(finished=True))
+        else:
+            self._work.finished()
+            self._follow(talk)
+
+    def _follow(self, talk: _Talk) -> None:
+        """With the message that was announced early."""
+        heard = talk.line.follow()
+        if self._may_begin(talk):
+            talk.announced = True
+            self._understand(talk, heard)
+            return
+        self._forget(talk)
+        talk.line.give_up()
+        talk.silent = False  # whoever comes next needs another connection
         self._go_on(talk, self._work.next(finished=True))
 
     def _aside(self, talk: _Talk) -> None:
@@ -302,13 +346,21 @@ class Driver:
             if talk not in self._idle:
                 self._idle.append(talk)
             return
-        if begun is not None:
+        self._not_after_all(talk)
+        if begun is None:
+            talk.line.give_up()
+        else:
             begun = begun._replace(go_on=partial(talk.line.finish, ready.written.outgoing))
         self._work.aside(ready, talk.seat, begun)
         self._busy.pop(talk, None)
         if talk in self._wanted:
             self._wanted.remove(talk)
         self._forget(talk)
+
+    def _not_after_all(self, talk: _Talk) -> None:
+        if talk.early is not None:
+            self._work.not_after_all(talk.early)
+            talk.early = None
 
     def _forget(self, talk: _Talk) -> None:
         assert self._selector is not None

@@ -148,6 +148,20 @@ class Lane:
                 self._finish()
             return self._queue.popleft() if self._queue else None
 
+    def next_early(self) -> Ready | None:
+        with self._lock:
+            others_can = self._free or self._seats < self.most
+            return None if others_can or not self._queue or self._queue[0].large else self._queue.popleft()
+
+    def not_after_all(self, ready: Ready) -> None:
+        with self._lock:
+            self._queue.appendleft(ready)
+        self._call_thread()
+
+    def finished(self) -> None:
+        with self._lock:
+            self._finish()
+
     def begin(self, ready: Ready, seat: Seat) -> Begun | None:
         return self._service.begin(ready, self, seat)
 

@@ -113,11 +113,26 @@ class Line(Protocol):
     def hear(self) -> Heard:
         """Take what the other side has said, without waiting for more of it."""
 
+    @property
+    def takes_early(self) -> bool:
+        """Whether another message may be announced behind the content of the one under way."""
+
+    def announce_early(self, outgoing: Outgoing) -> bool:
+        """After `GO_ON`: `hand_over` is to announce this one too. It cannot be accepted before `hand_over` is called
+        for it. False if that cannot be done."""
+
     def hand_over(self) -> bool:
         """After `GO_ON`: send the content. From now on the message can be accepted."""
 
     def taken(self) -> str:
         """After `TAKEN`: the answer."""
+
+    def follow(self) -> Heard:
+        """After `taken`, where one was announced early: that one is the message under way from now on. Returns what was
+        heard of it."""
+
+    def give_up(self) -> None:
+        """Nobody goes on with what was announced. Of no use with a content that has left."""
 
     def finish(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         """Go on with the message that was begun, and wait, as `Transport.send` does."""

@@ -14,6 +14,7 @@ from django.conf import settings
 from alerting.models import ErrorKind
 from alerting.transports.contract import LineTransport, Outgoing, TransportError, nothing
 from alerting.transports.email import exchange
+from alerting.transports.email.early import early_envelopes
 from alerting.transports.email.exchange import CLOSING, LOST
 from alerting.transports.email.line import MailLine
 from alerting.transports.email.mail import Mail, Standing
@@ -73,7 +74,8 @@ class EmailTransport(LineTransport):
         session = self._session
         if session is None or session.sock is None or not session.has_extn("pipelining"):
             return None
-        return MailLine(session, mail_from=self._to.mail_from, told=_told, go_on=self._go_on)
+        early = early_envelopes(self._to.host, self._to.port)
+        return MailLine(session, mail_from=self._to.mail_from, early=early, told=_told, go_on=self._go_on)
 
     def _go_on(self, mail: Mail, *, deadline: float, handover: Callable[[], None]) -> str:
         """With a mail from where it stands."""
@@ -85,13 +87,16 @@ class EmailTransport(LineTransport):
 
         with self._watched(deadline):
             try:
-                return self._hand_over(self._wanting(mail, deadline, meanwhile), mail)
+                answer = self._hand_over(self._wanting(mail, deadline, meanwhile), mail)
             except TransportError:  # a refusal; none comes from `meanwhile`, for both addresses are good
-                self._reset()
+                self._reset(mail)
                 raise
             except Exception:
                 self._drop()  # nothing else leaves the state after DATA without a mail
                 raise
+            if mail.behind:
+                self._drop()
+            return answer
 
     def close(self) -> None:
         """Say goodbye if there is somebody, and let go."""
@@ -189,7 +194,7 @@ class EmailTransport(LineTransport):
 
     def _hand_over(self, session: Session, mail: Mail) -> str:
         try:
-            answer = exchange.content(session, mail.wire()[mail.left :])
+            answer = exchange.content(session, mail.leaving()[mail.left :])
         except LOST as fault:
             # only the server knows whether it took the mail
             raise self._lost(fault, unknown=True) from fault
@@ -208,9 +213,12 @@ class EmailTransport(LineTransport):
     def _late(self) -> bool:
         return self._watchdog is not None and self._watchdog.fired
 
-    def _reset(self) -> None:
+    def _reset(self, mail: Mail) -> None:
         """After a refusal: the next mail begins anew, on this connection where that is possible."""
         if self._session is None:
+            return
+        if mail.behind:  # the server may be waiting for the content of the mail behind it
+            self._drop()
             return
         try:
             code, _ = self._session.rset()

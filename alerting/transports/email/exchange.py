@@ -1,8 +1,6 @@
 """One mail over an open SMTP session: the envelope, the content, the answers (RFC 5321, section 3.3).
 
-Where the server offers PIPELINING (RFC 2920) the envelope is one round trip instead of three. It is not sent behind the
-content of the mail before it, which would save a write: a server that waits before it answers the content may answer
-the envelope first (Postfix's smtp-sink does), and a mail would be taken for accepted that is not.
+Where the server offers PIPELINING (RFC 2920) the envelope is one round trip instead of three.
 """
 
 from __future__ import annotations

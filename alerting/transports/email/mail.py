@@ -28,7 +28,9 @@ class Mail:
         self.sender = outgoing.return_path or self._from.addr_spec
         self.recipient = recipient_address(outgoing.address)
         self.standing = Standing.NEW
-        self.left = 0  # bytes of the content; of TLS perhaps more, which is why the same bytes follow
+        self.behind = b""  # the envelope of the next mail, which leaves in one piece with this content
+        self.left = 0  # bytes of `leaving`; of TLS perhaps more, which is why the same bytes follow
+        self.early = False  # its envelope left behind the content of another
         self.answer = ""  # when it is taken
         self._wire: bytes | None = None
 
@@ -41,3 +43,7 @@ class Mail:
         if self._wire is None:
             self._wire = on_the_wire(mail_bytes(self._outgoing, sender=self._from, recipient=self.recipient))
         return self._wire
+
+    def leaving(self) -> bytes:
+        """What leaves when the server waits for the content."""
+        return self.wire() + self.behind if self.behind else self.wire()

@@ -101,6 +101,16 @@ class Session(smtplib.SMTP):
         """It was read."""
         self._heard = b""
 
+    def put_first(self, at: int) -> None:
+        """What was said from this byte on is to be read before the rest."""
+        self._heard = self._heard[at:] + self._heard[:at]
+
+    def acknowledge(self) -> None:
+        """At once: a server may hold back its next answer until it knows that the last one came (RFC 896), and the
+        kernel says so only after 40 ms where nothing else is to be sent."""
+        assert self.sock is not None
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
     def getreply(self) -> tuple[int, bytes]:
         """The code and the text of one answer, its lines joined by LF (RFC 5321, section 4.2.1).
 
