@@ -48,7 +48,8 @@ class Work(Protocol):
         """What is to be sent next. `finished`: another is."""
 
     def next_early(self) -> Ready | None:
-        """What may be announced while another is on its way: nobody else could begin it now. It is not begun yet."""
+        """What may be announced behind the content of another: something where so much waits that it would have waited
+        as long for anybody else. It is not begun yet."""
 
     def not_after_all(self, ready: Ready) -> None:
         """What `next_early` gave is next for others again."""

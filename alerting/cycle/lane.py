@@ -150,8 +150,9 @@ class Lane:
 
     def next_early(self) -> Ready | None:
         with self._lock:
-            others_can = self._free or self._seats < self.most
-            return None if others_can or not self._queue or self._queue[0].large else self._queue.popleft()
+            if self._free or self._seats < self.most or len(self._queue) < self._seats:
+                return None
+            return None if self._queue[0].large else self._queue.popleft()
 
     def not_after_all(self, ready: Ready) -> None:
         with self._lock:

@@ -24,9 +24,8 @@ _BEGINNING = rb"(?:(?:2\d\d|354)-[^\n]*\n)*[^\n]{0,8192}"
 _ACCEPTED = re.compile(_GOOD)
 _WANTED = re.compile(_GOOD + _GOOD + _DATA_WELCOME)  # MAIL, RCPT, DATA
 _SO_FAR = re.compile(rb"(?:" + _GOOD + rb"){0,2}" + _BEGINNING)
-# Of a content and the envelope behind it, in two orders.
+# Of a content and the envelope behind it.
 _ACCEPTED_AND_WANTED = re.compile(_GOOD + _GOOD + _GOOD + _DATA_WELCOME)
-_WANTED_AND_ACCEPTED = re.compile(_GOOD + _GOOD + _DATA_WELCOME + _GOOD)
 _BOTH_SO_FAR = re.compile(rb"(?:" + _GOOD + rb"|" + _DATA_WELCOME + rb"){0,3}" + _BEGINNING)
 
 
@@ -185,12 +184,11 @@ class MailLine:
         if _ACCEPTED_AND_WANTED.fullmatch(heard):
             early.answered(Order.KEPT)
             return Heard.TAKEN
-        if _WANTED_AND_ACCEPTED.fullmatch(heard):
+        if envelope := _WANTED.match(heard):
             early.answered(Order.BROKEN)
-            wanted = _WANTED.match(heard)
-            assert wanted is not None
-            session.put_first(wanted.end())
-            return Heard.TAKEN
+            if _ACCEPTED.fullmatch(heard, envelope.end()):
+                session.put_first(envelope.end())
+                return Heard.TAKEN
         if not _BOTH_SO_FAR.fullmatch(heard):
             return Heard.ELSE
         session.acknowledge()
