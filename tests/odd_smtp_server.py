@@ -34,6 +34,7 @@ class OddServer:
     drips: bool = False  # answers come byte by byte
     content_seconds: float = 0.0  # before the answer to a content
     envelope_seconds: float = 0.0  # before the answer to an envelope that came behind a content
+    owed_seconds: float = 0.01  # before an answer to a content that comes last
     answers: dict[str, str] = field(default_factory=dict)
     taken: Counter[str] = field(default_factory=Counter)  # by Message-ID
     pieces: list[bytes] = field(default_factory=list)
@@ -144,7 +145,7 @@ class _Talk:
     def _pay(self) -> None:
         if self._owed:
             owed, self._owed = self._owed, ""
-            time.sleep(0.01)
+            time.sleep(self._server.owed_seconds)
             self._say(owed)
 
     def _say(self, answer: str) -> None:

@@ -48,11 +48,11 @@ class Work(Protocol):
         """What is to be sent next. `finished`: another is."""
 
     def next_early(self) -> Ready | None:
-        """What may be announced behind the content of another: something where so much waits that it would have waited
-        as long for anybody else. It is not begun yet."""
+        """What may be announced behind the content of another, and is not begun yet: something where at least one waits
+        for each connection, so that it seldom waits longer than it would for another one."""
 
     def not_after_all(self, ready: Ready) -> None:
-        """What `next_early` gave is next for others again."""
+        """What `next_early` gave is next for others again. If this raises, it is not."""
 
     def finished(self) -> None:
         """A message is."""
@@ -198,8 +198,9 @@ class Driver:
         self._set_slow_aside()
 
     def _heard_first(self, talks: Iterable[_Talk | None]) -> Iterator[_Talk]:
-        """Those whose server is to be given the content, which takes a moment, and of the others a few: the next
-        message is made ready for each of them, and meanwhile new ones may be asked for their content."""
+        """Those whose server is to be given a content, of this message or of the one that was announced early, and of
+        the others a few: the next message is made ready for each of them, and meanwhile new ones may be asked for their
+        content."""
         others = []
         for talk in talks:
             if talk is None:
@@ -318,26 +319,25 @@ class Driver:
         tried = Tried(begun.at, begun.clock(), talk.line.taken())
         del self._busy[talk]
         talk.ready, talk.begun, talk.early = talk.early, None, None
-        if talk.ready is not None:
-            talk.since = time.monotonic()
-            self._busy[talk] = None  # or it would be lost if anything failed here
-        self._work.accepted(ready, talk.seat, tried)
+        self._work.accepted(ready, talk.seat, tried)  # before anything else, which may fail
         if talk.ready is None:
             self._go_on(talk, self._work.next(finished=True))
         else:
-            self._work.finished()
             self._follow(talk)
 
     def _follow(self, talk: _Talk) -> None:
         """With the message that was announced early."""
+        self._busy[talk] = None  # from here on it cannot be lost
+        self._work.finished()
+        talk.since = time.monotonic()
         heard = talk.line.follow()
         if self._may_begin(talk):
             talk.announced = True
             self._understand(talk, heard)
             return
+        talk.silent = False  # whoever comes next needs another connection
         self._forget(talk)
         talk.line.give_up()
-        talk.silent = False  # whoever comes next needs another connection
         self._go_on(talk, self._work.next(finished=True))
 
     def _aside(self, talk: _Talk) -> None:
@@ -364,9 +364,11 @@ class Driver:
             talk.early = None
 
     def _forget(self, talk: _Talk) -> None:
+        """Once: its number may be another's as soon as it is closed."""
         assert self._selector is not None
-        with suppress(KeyError):  # once is enough
-            self._selector.unregister(talk.number)
+        number, talk.number = talk.number, -1
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(number)
 
     def _set_slow_aside(self) -> None:
         late = time.monotonic() - PATIENCE_SECONDS

@@ -50,6 +50,9 @@ class Service(Protocol):
     def done(self, lane: Lane) -> None:
         """A message is finished here."""
 
+    def open(self) -> bool:
+        """Whether a message may be begun now."""
+
     def begin(self, ready: Ready, lane: Lane, seat: Seat) -> Begun | None:
         """Before a message: its time and its deadline. None if it may not be sent; then it is given back."""
 
@@ -149,6 +152,8 @@ class Lane:
             return self._queue.popleft() if self._queue else None
 
     def next_early(self) -> Ready | None:
+        if not self._service.open():
+            return None
         with self._lock:
             if self._free or self._seats < self.most or len(self._queue) < self._seats:
                 return None
@@ -212,17 +217,16 @@ class Lane:
 
     def _start_thread(self, *, after: float = 0.0) -> bool:
         """One thread more. False where there is no room for its stack. Not with the lock: it waits for the thread."""
-        thread = threading.Thread(
-            target=self._run, args=(after,), name=f"{self.kind}-{len(self._threads)}", daemon=True
-        )
+        name = f"{self.kind}-{len(self._threads)}"
         try:
+            thread = threading.Thread(target=self._run, args=(after,), name=name, daemon=True)
             thread.start()
+            self._threads.append(thread)
         except (RuntimeError, MemoryError) as fault:
             if after:
                 self._comes_at = math.inf
             log.warning("connection_not_begun", kind=self.kind, serving=self._seats, error=str(fault))
             return False
-        self._threads.append(thread)
         return True
 
     def _run(self, after: float) -> None:

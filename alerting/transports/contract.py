@@ -115,11 +115,11 @@ class Line(Protocol):
 
     @property
     def takes_early(self) -> bool:
-        """Whether another message may be announced behind the content of the one under way."""
+        """Whether another message may be announced behind the content of the one under way, or that may be tried."""
 
     def announce_early(self, outgoing: Outgoing) -> bool:
         """After `GO_ON`: `hand_over` is to announce this one too. It cannot be accepted before `hand_over` is called
-        for it. False if that cannot be done."""
+        for it. False if it cannot be announced; `hand_over` may then find out how the other side takes that."""
 
     def hand_over(self) -> bool:
         """After `GO_ON`: send the content. From now on the message can be accepted."""
@@ -132,7 +132,7 @@ class Line(Protocol):
         heard of it."""
 
     def give_up(self) -> None:
-        """Nobody goes on with what was announced. Of no use with a content that has left."""
+        """Whatever is announced will not come: the connection is closed if the other side waits for it."""
 
     def finish(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
         """Go on with the message that was begun, and wait, as `Transport.send` does."""

@@ -14,7 +14,7 @@ from django.conf import settings
 from alerting.models import ErrorKind
 from alerting.transports.contract import LineTransport, Outgoing, TransportError, nothing
 from alerting.transports.email import exchange
-from alerting.transports.email.early import early_envelopes
+from alerting.transports.email.early import Order, early_envelopes, of_hello
 from alerting.transports.email.exchange import CLOSING, LOST
 from alerting.transports.email.line import MailLine
 from alerting.transports.email.mail import Mail, Standing
@@ -194,13 +194,30 @@ class EmailTransport(LineTransport):
 
     def _hand_over(self, session: Session, mail: Mail) -> str:
         try:
-            answer = exchange.content(session, mail.leaving()[mail.left :])
+            answer = self._answer(session, mail)
         except LOST as fault:
             # only the server knows whether it took the mail
             raise self._lost(fault, unknown=True) from fault
+        if answer is None:
+            raise TransportError(
+                "The server refused this message or another one, and which cannot be known: it may have arrived.",
+                kind=ErrorKind.TRANSIENT,
+                unknown=True,
+            )
         if not answer.accepted:
             raise _refused(answer.stage, answer.code, answer.text)
         return _told(answer.code, answer.text)
+
+    def _answer(self, session: Session, mail: Mail) -> exchange.Answer | None:
+        """To the content. None where it cannot be told from other answers."""
+        rest = mail.leaving()[mail.gone :]
+        early = early_envelopes(self._to.host, self._to.port)
+        if mail.behind and not mail.tries and early.order is Order.BROKEN:
+            return exchange.content_among_others(session, rest)
+        answer = exchange.content(session, rest)
+        if mail.tries and of_hello(answer.text):  # this server says that first
+            answer = exchange.content(session, b"")
+        return answer
 
     def _lost(self, fault: Exception, *, unknown: bool) -> TransportError:
         why = "The deadline of this message passed" if self._late() else "The connection was lost"

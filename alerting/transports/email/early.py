@@ -1,65 +1,75 @@
 """Early envelopes: the next mail's leaves in one piece with the end of a content, as RFC 2920, section 3.1, allows.
 
-That saves one of the two round trips of a mail. But not every server that offers PIPELINING can be asked so. One may
-throw away what follows a content, or take one mail for each connection. One may answer the envelope first and the
-content later (Postfix's smtp-sink does where it is told to wait), so that what was said first must not be taken for the
-answer to the content. So one mail tries it, and counts as accepted only when all is answered and all of it is good: in
-whatever order, it was accepted then, and the order is known for those that follow.
+That saves one of the two round trips of a mail. But not every server that offers PIPELINING can be asked so: one may
+throw away what follows a content, or take one mail for each connection. And one may answer the envelope first and the
+content later (Postfix's smtp-sink does where it is told to wait): then what it says first must not be taken for its
+answer to the content. So a server is tried with an EHLO behind a content: its answer can be mistaken for none other.
 """
 
 from __future__ import annotations
 
 import enum
+import re
+import time
 from functools import lru_cache
 
-# A trial may go wrong for reasons of its mail's own.
-_MOST_TRIALS = 3
+import structlog
+
+from alerting.transports.contract import Clock
+
+log = structlog.get_logger(__name__)
+
+# Until a server is tried again that did not take one; another may stand there by then.
+PAUSE_SECONDS = 600.0
+_LISTS_PIPELINING = re.compile(rb"^(?:250[- ])?PIPELINING\b", re.MULTILINE | re.IGNORECASE)
 
 
 class Order(enum.Enum):
-    """In which a server answers a content and the envelope behind it."""
+    """In which a server answers a content and what came behind it."""
 
     UNKNOWN = "unknown"
     KEPT = "kept"  # as they were sent: RFC 2920, section 3.2
-    BROKEN = "broken"  # the envelope first; what is refused then cannot be known
+    BROKEN = "broken"  # the content last: accepted is then what is answered all in all, and all of it good
 
 
 class EarlyEnvelopes:
-    """What is known of one server. For all connections of a process: each call changes one thing at most."""
+    """What is known of one server, for all connections of a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: str, *, monotonic: Clock = time.monotonic) -> None:
         self.order = Order.UNKNOWN
-        self._trials_left = _MOST_TRIALS
+        self._server = server
+        self._monotonic = monotonic
+        self._not_before = monotonic()
         self._being_tried = False
 
     @property
     def welcome(self) -> bool:
-        """Whether one may leave now."""
+        """Whether one may leave now, or the server may be tried."""
         if self.order is Order.UNKNOWN:
-            return self._trials_left > 0 and not self._being_tried
-        return self._trials_left > 0
+            return not self._being_tried and self._monotonic() >= self._not_before
+        return True
 
-    def leaves(self) -> None:
-        """One does."""
+    def try_begins(self) -> None:
+        """With one connection at a time."""
         self._being_tried = True
 
     def answered(self, order: Order) -> None:
-        """It and the content before it were, and all went well."""
-        self.order = order
+        """A content and the EHLO behind it were, in this order."""
+        self.order, self._being_tried = order, False
 
-    def troubled(self) -> None:
-        """Something else was heard, or nothing. Once the order is known that is no fault of the envelope's."""
-        if self.order is Order.UNKNOWN:
-            self._trials_left -= 1
-            self._being_tried = False
+    def not_taken(self) -> None:
+        """Something else was heard, or the content was answered and what came behind it was not."""
+        self.order, self._being_tried = Order.UNKNOWN, False
+        self._not_before = self._monotonic() + PAUSE_SECONDS
+        log.info("early_envelopes_not_taken", server=self._server, pause_seconds=PAUSE_SECONDS)
 
-    def unanswered(self) -> None:
-        """The content was answered and the envelope was not, for so long that somebody has to wait for it: so it gains
-        nothing, and it may have been thrown away."""
-        self._trials_left = 0
+
+def of_hello(answer: bytes) -> bool:
+    """Whether this answer, or its text, is that to an EHLO of a server that offers PIPELINING."""
+    return _LISTS_PIPELINING.search(answer) is not None
 
 
 @lru_cache(maxsize=16)
 def early_envelopes(host: str, port: int) -> EarlyEnvelopes:
     """Of this server, while this process lives."""
-    return EarlyEnvelopes()
+    return EarlyEnvelopes(f"{host}:{port}")

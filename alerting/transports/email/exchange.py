@@ -87,6 +87,16 @@ def content(session: smtplib.SMTP, wire: bytes) -> Answer:
     return Answer(Stage.DATA, *session.getreply())
 
 
+def content_among_others(session: smtplib.SMTP, wire: bytes) -> Answer | None:
+    """The same where the envelope of the next mail left behind it, and the server answers in an order of its own. None
+    where not all is good: what is refused then is not known. Raises one of `LOST`."""
+    answers = [content(session, wire), *(Answer(Stage.DATA, *session.getreply()) for _ in range(3))]
+    wants = [answer.code for answer in answers].count(354)
+    if wants != 1 or sum(answer.accepted for answer in answers) != 3:
+        return None
+    return answers[0] if answers[3].code == 354 else answers[3]
+
+
 def on_the_wire(mail: bytes) -> bytes:
     """The mail with its dots stuffed and its end marked (RFC 5321, sections 4.5.2 and 4.1.1.4)."""
     stuffed = mail.replace(b"\r\n.", b"\r\n..")

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from alerting.models import ErrorKind
 from alerting.transports.contract import Heard, Outgoing, TransportError, nothing
-from alerting.transports.email.early import EarlyEnvelopes, Order
+from alerting.transports.email.early import EarlyEnvelopes, Order, of_hello
 from alerting.transports.email.exchange import LOST
 from alerting.transports.email.mail import Mail, Standing
 from alerting.transports.email.session import Session
@@ -27,6 +26,9 @@ _SO_FAR = re.compile(rb"(?:" + _GOOD + rb"){0,2}" + _BEGINNING)
 # Of a content and the envelope behind it.
 _ACCEPTED_AND_WANTED = re.compile(_GOOD + _GOOD + _GOOD + _DATA_WELCOME)
 _BOTH_SO_FAR = re.compile(rb"(?:" + _GOOD + rb"|" + _DATA_WELCOME + rb"){0,3}" + _BEGINNING)
+# Of a content and the EHLO behind it.
+_TWO = re.compile(rb"(" + _GOOD + rb")(" + _GOOD + rb")")
+_TWO_SO_FAR = re.compile(rb"(?:" + _GOOD + rb")?" + _BEGINNING)
 
 
 class GoOn(Protocol):
@@ -54,7 +56,7 @@ class MailLine:
         self._told = told
         self._go_on = go_on
         self._mail: Mail | None = None
-        self._behind: Mail | None = None
+        self._next: Mail | None = None  # it was announced behind that one
         self._lost = False
 
     def fileno(self) -> int:
@@ -86,13 +88,15 @@ class MailLine:
 
     def announce_early(self, outgoing: Outgoing) -> bool:
         assert self._mail is not None
+        if self._early.order is Order.UNKNOWN:
+            self._mail.behind, self._mail.tries = self._hello(), True
+            return False
         try:
             mail = Mail(outgoing, mail_from=self._mail_from)
             self._mail.behind = mail.envelope()
         except (TransportError, ValueError):  # whoever begins with it says so
             return False
-        self._behind = mail
-        self._early.leaves()
+        self._next = mail
         return True
 
     def hand_over(self) -> bool:
@@ -100,12 +104,14 @@ class MailLine:
         assert mail is not None
         leaving = mail.leaving()
         mail.standing = Standing.LEAVING
-        mail.left = self._session.say_now(leaving)
-        if mail.left < len(leaving):
+        if mail.tries:
+            self._early.try_begins()
+        mail.gone = self._session.say_now(leaving)
+        if mail.gone < len(leaving):
             return False
-        if self._behind is not None:
+        if self._next is not None:
             with suppress(Exception):  # it is made again when it is to leave, and then says what is wrong with it
-                self._behind.wire()  # while the server thinks
+                self._next.wire()  # while the server thinks
         return True
 
     def taken(self) -> str:
@@ -115,8 +121,8 @@ class MailLine:
         return self._mail.answer
 
     def follow(self) -> Heard:
-        assert self._behind is not None
-        self._mail, self._behind = self._behind, None
+        assert self._next is not None
+        self._mail, self._next = self._next, None
         self._mail.early, self._mail.standing = True, Standing.SAID
         return self._understood()
 
@@ -130,44 +136,35 @@ class MailLine:
         if mail.standing is Standing.TAKEN:
             self.give_up()
             return mail.answer
-        if mail.behind and mail.standing is Standing.LEAVING:
-            self._early.troubled()
-            self._answer_is_known()
-        elif mail.early and mail.standing is Standing.SAID and not (self._session.heard or self._lost):
-            self._early.unanswered()
-            self._session.close()
+        if mail.standing is not Standing.LEAVING:
+            mail.behind = b""  # nothing of it has left, and nobody waits for it any more
+        elif mail.tries:
+            self._early.not_taken()
+        if mail.early and mail.standing is Standing.SAID and not (self._session.heard or self._lost):
+            self._early.not_taken()
+            self._session.close()  # it begins anew on another connection
         return self._go_on(mail, deadline=deadline, handover=handover)
 
-    def _answer_is_known(self) -> None:
-        """Whether what the server says first is its answer to the content; else raises."""
-        if self._early.order is Order.BROKEN:
-            self._session.close()
-            raise TransportError(
-                "Which of its answers the server meant for this message cannot be known: it may have arrived.",
-                kind=ErrorKind.TRANSIENT,
-                answer=self._session.heard.decode("utf-8", errors="replace"),
-                unknown=True,
-            )
+    def _hello(self) -> bytes:
+        return f"EHLO {self._session.local_hostname}\r\n".encode()
 
     def _understood(self) -> Heard:
-        standing = None if self._mail is None else self._mail.standing
-        if standing is Standing.SAID:
-            return self._of_envelope()
-        if standing is Standing.LEAVING:
-            return self._of_content() if self._behind is None else self._of_both()
-        return Heard.ELSE
+        mail = self._mail
+        if mail is not None and mail.standing is Standing.SAID:
+            return self._of_envelope(mail)
+        if mail is None or mail.standing is not Standing.LEAVING:
+            return Heard.ELSE
+        if not mail.behind:
+            return self._of_content()
+        return self._of_trial(mail) if mail.tries else self._of_both()
 
-    def _of_envelope(self) -> Heard:
+    def _of_envelope(self, mail: Mail) -> Heard:
         session = self._session
         if _WANTED.fullmatch(session.heard):
-            session.forget()
-            assert self._mail is not None
-            self._mail.standing = Standing.WANTED
+            session.heard = b""
+            mail.standing = Standing.WANTED
             return Heard.GO_ON
-        if not _SO_FAR.fullmatch(session.heard):
-            return Heard.ELSE
-        session.acknowledge()
-        return Heard.NOTHING
+        return self._more_to_come(_SO_FAR)
 
     def _of_content(self) -> Heard:
         heard = self._session.heard
@@ -177,19 +174,33 @@ class MailLine:
 
     def _of_both(self) -> Heard:
         """Of a content and the envelope behind it."""
-        session, early = self._session, self._early
-        heard = session.heard
-        if early.order is Order.KEPT and _ACCEPTED.match(heard):
-            return Heard.TAKEN
-        if _ACCEPTED_AND_WANTED.fullmatch(heard):
-            early.answered(Order.KEPT)
-            return Heard.TAKEN
-        if envelope := _WANTED.match(heard):
-            early.answered(Order.BROKEN)
-            if _ACCEPTED.fullmatch(heard, envelope.end()):
-                session.put_first(envelope.end())
+        session, heard = self._session, self._session.heard
+        if self._early.order is Order.KEPT:
+            if _ACCEPTED.match(heard):
                 return Heard.TAKEN
-        if not _BOTH_SO_FAR.fullmatch(heard):
+        elif _ACCEPTED_AND_WANTED.fullmatch(heard):
+            return Heard.TAKEN
+        elif (envelope := _WANTED.match(heard)) and _ACCEPTED.fullmatch(heard, envelope.end()):
+            session.heard = heard[envelope.end() :] + envelope[0]
+            return Heard.TAKEN
+        return self._more_to_come(_BOTH_SO_FAR)
+
+    def _of_trial(self, mail: Mail) -> Heard:
+        """Of a content and the EHLO behind it. What is heard of that one is read with this."""
+        both = _TWO.fullmatch(self._session.heard)
+        if both is None:
+            return self._more_to_come(_TWO_SO_FAR)
+        kept = of_hello(both[2])
+        if kept is of_hello(both[1]):
             return Heard.ELSE
-        session.acknowledge()
+        self._early.answered(Order.KEPT if kept else Order.BROKEN)
+        self._session.heard = both[1] if kept else both[2]
+        mail.behind = b""
+        return Heard.TAKEN
+
+    def _more_to_come(self, good: re.Pattern[bytes]) -> Heard:
+        """Whether all is good so far."""
+        if not good.fullmatch(self._session.heard):
+            return Heard.ELSE
+        self._session.acknowledge()
         return Heard.NOTHING

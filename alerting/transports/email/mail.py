@@ -28,9 +28,10 @@ class Mail:
         self.sender = outgoing.return_path or self._from.addr_spec
         self.recipient = recipient_address(outgoing.address)
         self.standing = Standing.NEW
-        self.behind = b""  # the envelope of the next mail, which leaves in one piece with this content
-        self.left = 0  # bytes of `leaving`; of TLS perhaps more, which is why the same bytes follow
+        self.behind = b""  # what leaves in one piece with the content: the envelope of the next mail
+        self.tries = False  # or an EHLO, to find out how the server takes that
         self.early = False  # its envelope left behind the content of another
+        self.gone = 0  # bytes of `leaving`; of TLS perhaps more, which is why the same bytes follow
         self.answer = ""  # when it is taken
         self._wire: bytes | None = None
 

@@ -23,14 +23,15 @@ _NO_SUCH_CODE = -1  # smtplib's word for an answer that begins with no number
 
 
 class Session(smtplib.SMTP):
-    """`on_the_wire`: the socket, also while it connects and shakes hands."""
+    """`on_the_wire`: the socket, also while it connects and shakes hands. `heard`: what `getreply` gives next, without
+    waiting for what is complete."""
 
     def __init__(self, host: str, *, timeout: float, deadline: float, tls: ssl.SSLContext | None) -> None:
         """`deadline`: monotonic seconds; until then it may connect. `tls`: for a connection that is encrypted from its
         first byte."""
         self._implicit_tls = tls
         self._connect_until = deadline
-        self._heard = b""
+        self.heard = b""
         self._waits: bool | None = None  # neither, while smtplib opens it
         self.on_the_wire: socket.socket | None = None
         super().__init__(local_hostname=own_name(seconds=deadline - time.monotonic()), timeout=timeout)
@@ -42,7 +43,7 @@ class Session(smtplib.SMTP):
         if code == 220:
             self.sock = self._handshake(self.sock, context)
             # what the server said before does not count (RFC 3207, section 4.2)
-            self._heard = b""
+            self.heard = b""
             self.helo_resp = self.ehlo_resp = None
             self.esmtp_features, self.does_esmtp = {}, False
         return code, answer
@@ -88,22 +89,9 @@ class Session(smtplib.SMTP):
                 return
             if not heard:
                 raise smtplib.SMTPServerDisconnected("Connection unexpectedly closed")
-            self._heard += heard
+            self.heard += heard
             # what TLS has decrypted already makes no socket readable
             more = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-
-    @property
-    def heard(self) -> bytes:
-        """What `getreply` gives next, without waiting for what is complete."""
-        return self._heard
-
-    def forget(self) -> None:
-        """It was read."""
-        self._heard = b""
-
-    def put_first(self, at: int) -> None:
-        """What was said from this byte on is to be read before the rest."""
-        self._heard = self._heard[at:] + self._heard[:at]
 
     def acknowledge(self) -> None:
         """At once: a server may hold back its next answer until it knows that the last one came (RFC 896), and the
@@ -126,12 +114,12 @@ class Session(smtplib.SMTP):
             text += b"\n"
 
     def _line(self) -> bytes:
-        while (end := self._heard.find(b"\n")) < 0:
-            if len(self._heard) > _LONGEST_LINE:
+        while (end := self.heard.find(b"\n")) < 0:
+            if len(self.heard) > _LONGEST_LINE:
                 self.close()
                 raise smtplib.SMTPResponseException(500, "Line too long.")
             self._hear()
-        line, self._heard = self._heard[:end], self._heard[end + 1 :]
+        line, self.heard = self.heard[:end], self.heard[end + 1 :]
         return line
 
     def _hear(self) -> None:
@@ -144,10 +132,10 @@ class Session(smtplib.SMTP):
         if not heard:
             self.close()
             raise smtplib.SMTPServerDisconnected("Connection unexpectedly closed")
-        self._heard += heard
+        self.heard += heard
 
     def _get_socket(self, host: str, port: int, timeout: float) -> Any:
-        self._heard, self._waits = b"", None
+        self.heard, self._waits = b"", None
         self.on_the_wire = _connection(host, port, timeout=timeout, deadline=self._connect_until)
         if time.monotonic() >= self._connect_until:
             # whoever shuts it from outside may have looked a moment before there was a socket

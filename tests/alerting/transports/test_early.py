@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +12,12 @@ from alerting.models import ErrorKind
 from alerting.transports import Heard, Line, Outgoing, TransportError
 from alerting.transports.email import EmailTransport
 from alerting.transports.email.early import EarlyEnvelopes, Order
-from tests.alerting.transports.test_email import mailer, outgoing, soon
+from tests.alerting.transports.test_email import certificate, mailer, outgoing, soon, tls_server_context
 from tests.alerting.transports.test_line import begun, hear, line_of
 from tests.odd_smtp_server import OddServer
+from tests.smtp_server import SmtpServer
+
+__all__ = ["certificate"]
 
 
 def mails(count: int) -> list[Outgoing]:
@@ -24,20 +29,32 @@ def to(server: OddServer, **changes: Any) -> EmailTransport:
 
 
 def sent_in_a_row(line: Line, several: list[Outgoing]) -> list[str]:
-    """Each announced behind the one before it. The answers."""
+    """Each announced behind the one before it where that can be done. The answers."""
     answers, heard = [], begun(line, several[0])
     for behind in [*several[1:], None]:
         assert heard is Heard.GO_ON
-        if behind is not None:
-            assert line.takes_early
-            assert line.announce_early(behind)
+        assert line.takes_early
+        announced = behind is not None and line.announce_early(behind)
         assert line.hand_over()
         assert hear(line) is Heard.TAKEN
         answers.append(line.taken())
-        if behind is not None:
-            heard = line.follow()
-            heard = hear(line) if heard is Heard.NOTHING else heard
+        if announced:
+            heard = follow(line)
+        elif behind is not None:
+            heard = begun(line, behind)
     return answers
+
+
+def follow(line: Line) -> Heard:
+    heard = line.follow()
+    return hear(line) if heard is Heard.NOTHING else heard
+
+
+def handed_over(line: Line, mail: Outgoing, behind: Outgoing) -> None:
+    """The content, and the envelope of the one behind it."""
+    assert begun(line, mail) is Heard.GO_ON
+    assert line.announce_early(behind)
+    assert line.hand_over()
 
 
 def tried(server: OddServer, *several: Outgoing) -> tuple[EmailTransport, Line]:
@@ -59,27 +76,62 @@ def test_mails_leave_one_behind_another_in_one_round_trip_each(way: dict[str, bo
 
     assert answers == ["250 2.0.0 taken"] * 5
     assert server.taken == {f"<{number}@w>": 1 for number in range(5)}
-    assert (server.connections, server.together()) == (1, 4)
+    assert (server.connections, server.together()) == (1, 3)  # the first tried it
 
 
-def test_an_answer_to_the_envelope_is_never_taken_for_the_contents() -> None:
-    """Nor a refusal for somebody's, where the order is another."""
-    with OddServer(content_last=True, answers={".r0@moana.example": "554 5.7.1 spam"}) as server:
+@pytest.mark.parametrize("content_last", [False, True], ids=["in order", "content last"])
+def test_in_a_trial_a_refusal_is_the_contents_in_whatever_order(content_last: bool) -> None:
+    with OddServer(content_last=content_last, answers={".r0@moana.example": "554 5.7.1 spam"}) as server:
         transport, (mail, behind) = to(server), mails(2)
         line = line_of(transport)
         assert begun(line, mail) is Heard.GO_ON
-        assert line.announce_early(behind)
+        assert not line.announce_early(behind)
         assert line.hand_over()
         assert hear(line) is Heard.ELSE
 
-        with pytest.raises(TransportError, match="may have arrived") as fault:
+        with pytest.raises(TransportError) as refused:
             line.finish(mail, deadline=soon())
         answer = transport.send(behind, deadline=soon())
         transport.close()
 
-    assert (fault.value.unknown, fault.value.kind) == (True, ErrorKind.TRANSIENT)
+    assert refused.value.answer == "554 5.7.1 spam"
     assert answer.startswith("250")
     assert server.taken == {"<1@w>": 1}
+
+
+@pytest.mark.parametrize("refused", [".r0@moana.example", "r1@moana.example"], ids=["content", "envelope"])
+def test_of_a_server_that_answers_in_another_order_a_refusal_is_nobodys(refused: str) -> None:
+    with OddServer(content_last=True) as server:
+        transport, line = tried(server)
+        server.answers[refused] = "554 5.7.1 no"
+        mail, behind = mails(2)
+        handed_over(line, mail, behind)
+        assert hear(line) is Heard.ELSE
+
+        with pytest.raises(TransportError, match="may have arrived") as fault:
+            line.finish(mail, deadline=soon())
+        answer = transport.send(outgoing(message_id="<2@w>"), deadline=soon())
+        transport.close()
+
+    assert (fault.value.unknown, fault.value.kind) == (True, ErrorKind.TRANSIENT)
+    assert answer.startswith("250")
+    assert server.taken["<2@w>"] == 1
+    assert server.connections == 2
+
+
+def test_such_a_server_may_take_its_time() -> None:
+    with OddServer(content_last=True) as server:
+        transport, line = tried(server)
+        server.owed_seconds = 0.5
+        mail, behind = mails(2)
+        handed_over(line, mail, behind)
+        assert hear(line, seconds=0.2) is Heard.NOTHING
+
+        answer = line.finish(mail, deadline=soon())
+        transport.close()
+
+    assert answer == "250 2.0.0 taken"
+    assert server.taken == {"<0@w>": 1}
 
 
 def test_a_content_that_is_refused_is_told_and_the_mail_behind_it_is_as_if_it_was_never_announced() -> None:
@@ -87,9 +139,7 @@ def test_a_content_that_is_refused_is_told_and_the_mail_behind_it_is_as_if_it_wa
         transport, line = tried(server)
         server.answers[".r0@moana.example"] = "554 5.7.1 spam"
         mail, behind = mails(2)
-        assert begun(line, mail) is Heard.GO_ON
-        assert line.announce_early(behind)
-        assert line.hand_over()
+        handed_over(line, mail, behind)
         assert hear(line) is Heard.ELSE
 
         with pytest.raises(TransportError) as refused:
@@ -110,14 +160,12 @@ def test_a_recipient_that_is_refused_early_is_refused_as_ever() -> None:
         transport, line = tried(server)
         server.answers["r1@moana.example"] = "550 5.1.1 nobody"
         mail, behind = mails(2)
-        assert begun(line, mail) is Heard.GO_ON
-        assert line.announce_early(behind)
-        assert line.hand_over()
+        handed_over(line, mail, behind)
         assert hear(line) is Heard.TAKEN
         assert line.taken().startswith("250")
 
-        heard = line.follow()
-        assert (hear(line) if heard is Heard.NOTHING else heard) is Heard.ELSE
+        heard = follow(line)
+        assert heard is Heard.ELSE
         with pytest.raises(TransportError) as refused:
             line.finish(behind, deadline=soon())
         transport.send(outgoing(message_id="<2@w>"), deadline=soon())
@@ -132,9 +180,7 @@ def test_what_was_announced_and_given_up_does_not_leave() -> None:
     with OddServer() as server:
         transport, line = tried(server)
         mail, behind = mails(2)
-        assert begun(line, mail) is Heard.GO_ON
-        assert line.announce_early(behind)
-        assert line.hand_over()
+        handed_over(line, mail, behind)
         assert hear(line) is Heard.TAKEN
         line.taken()
         line.follow()
@@ -147,26 +193,25 @@ def test_what_was_announced_and_given_up_does_not_leave() -> None:
     assert server.connections == 2
 
 
-@pytest.mark.parametrize("way", [{"swallows": True}, {"one_each": True}])
-def test_a_server_that_cannot_be_asked_early_is_not_asked_for_ever(way: dict[str, bool]) -> None:
-    several, asked = mails(6), 0
+@pytest.mark.parametrize("way", [{"swallows": True}, {"one_each": True}], ids=str)
+def test_a_server_that_cannot_be_asked_early_is_known_after_one_mail(way: dict[str, bool]) -> None:
+    mail, other = mails(2)
     with OddServer(**way) as server:
         transport = to(server)
-        for mail, behind in zip(several[::2], several[1::2], strict=True):
-            line = line_of(transport)
-            assert begun(line, mail) is Heard.GO_ON
-            asked += line.takes_early
-            assert line.announce_early(behind)
-            assert line.hand_over()
-            hear(line, seconds=0.3)
-            assert line.finish(mail, deadline=soon()).startswith("250")
-            assert transport.send(behind, deadline=soon()).startswith("250")
-            transport.close()
+        line = line_of(transport)
+        assert begun(line, mail) is Heard.GO_ON
+        assert line.takes_early
+        assert not line.announce_early(other)
+        assert line.hand_over()
+        hear(line, seconds=0.3)
+
+        assert line.finish(mail, deadline=soon()).startswith("250")
+        assert transport.send(other, deadline=soon()).startswith("250")
         welcome = line_of(transport).takes_early
         transport.close()
 
-    assert (asked, welcome) == (3, False)
-    assert server.taken == {f"<{number}@w>": 1 for number in range(6)}
+    assert not welcome
+    assert server.taken == {"<0@w>": 1, "<1@w>": 1}
 
 
 def test_an_early_envelope_that_is_not_answered_leaves_again_elsewhere_and_none_is_tried_again() -> None:
@@ -174,9 +219,7 @@ def test_an_early_envelope_that_is_not_answered_leaves_again_elsewhere_and_none_
         transport, line = tried(server)
         server.envelope_seconds = 30.0
         mail, behind = mails(2)
-        assert begun(line, mail) is Heard.GO_ON
-        assert line.announce_early(behind)
-        assert line.hand_over()
+        handed_over(line, mail, behind)
         assert hear(line) is Heard.TAKEN
         line.taken()
         assert line.follow() is Heard.NOTHING
@@ -223,7 +266,7 @@ def test_what_cannot_be_announced_is_left_to_whoever_begins_it() -> None:
         transport.close()
 
     assert server.taken == {"<0@w>": 1}
-    assert server.together() == 1
+    assert server.together() == 0
 
 
 def test_a_mail_that_cannot_be_made_harms_none_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,13 +283,11 @@ def test_a_mail_that_cannot_be_made_harms_none_before_it(monkeypatch: pytest.Mon
     with OddServer() as server:
         transport, line = tried(server, outgoing(message_id="<a@w>"), outgoing(message_id="<b@w>"))
         mail, behind = mails(2)
-        assert begun(line, mail) is Heard.GO_ON
-        assert line.announce_early(behind)
-        assert line.hand_over()
+        handed_over(line, mail, behind)
         assert hear(line) is Heard.TAKEN
         line.taken()
-        heard = line.follow()
-        assert (hear(line) if heard is Heard.NOTHING else heard) is Heard.GO_ON
+        heard = follow(line)
+        assert heard is Heard.GO_ON
         with pytest.raises(ZeroDivisionError):
             line.hand_over()
         with pytest.raises(ZeroDivisionError):
@@ -257,27 +298,105 @@ def test_a_mail_that_cannot_be_made_harms_none_before_it(monkeypatch: pytest.Mon
     assert server.taken == {"<0@w>": 1, "<2@w>": 1}
 
 
-def test_one_mail_at_a_time_tries_a_server_and_after_three_troubles_none() -> None:
-    early = EarlyEnvelopes()
+def test_a_content_that_cannot_be_made_takes_nothing_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it goes on, nothing leaves behind it: that message is somebody else's by then."""
+    with OddServer() as server:
+        transport, line = tried(server)
+        mail, behind = mails(2)
+        assert begun(line, mail) is Heard.GO_ON
+        assert line.announce_early(behind)
+        with monkeypatch.context() as lacking:
+            lacking.setattr("alerting.transports.email.mail.Mail.leaving", no_memory)
+            with pytest.raises(MemoryError):
+                line.hand_over()
 
-    for _ in range(3):
-        assert early.welcome
-        early.leaves()
-        assert not early.welcome
-        early.troubled()
+        assert line.finish(mail, deadline=soon()).startswith("250")
+        assert transport.send(behind, deadline=soon()).startswith("250")
+        transport.close()
 
-    assert not early.welcome
+    assert server.taken == {"<0@w>": 1, "<1@w>": 1}
+    assert (server.connections, server.together()) == (1, 0)
 
 
-def test_once_the_order_is_known_trouble_is_the_mails_own() -> None:
-    early = EarlyEnvelopes()
-    early.leaves()
-    early.answered(Order.KEPT)
+def no_memory(*_: Any) -> bytes:
+    raise MemoryError
 
-    for _ in range(5):
-        early.leaves()
-        early.troubled()
+
+def test_what_was_taken_does_not_leave_again_nor_what_is_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with OddServer() as server:
+        transport, line = tried(server)
+        mail, behind = mails(2)
+        handed_over(line, mail, behind)
+        assert hear(line) is Heard.TAKEN
+        with monkeypatch.context() as lacking:
+            lacking.setattr("alerting.transports.email.session.Session.getreply", no_memory)
+            with pytest.raises(MemoryError):
+                line.taken()
+
+        line.finish(mail, deadline=soon())
+        assert transport.send(behind, deadline=soon()).startswith("250")
+        transport.close()
+
+    assert server.taken == {"<0@w>": 1, "<1@w>": 1}
+    assert server.connections == 2
+
+
+def test_over_tls_too(certificate: tuple[Path, Path]) -> None:
+    server = SmtpServer(implicit_tls=tls_server_context(certificate)).start()
+    trusted = ssl.create_default_context(cafile=str(certificate[1]))
+    transport = mailer(server, tls="implicit", tls_context=lambda: trusted)
+
+    answers = sent_in_a_row(line_of(transport), mails(5))
+    transport.close()
+    server.stop()
+
+    assert [answer[:3] for answer in answers] == ["250"] * 5
+    assert server.connections == 1
+    assert server.message_ids() == {f"<{number}@w>": 1 for number in range(5)}
+
+
+@pytest.mark.parametrize("tls", ["none", "implicit"])
+def test_of_what_does_not_fit_into_the_buffers_the_rest_follows(tls: str, certificate: tuple[Path, Path]) -> None:
+    server = SmtpServer(implicit_tls=tls_server_context(certificate) if tls == "implicit" else None).start()
+    trusted = ssl.create_default_context(cafile=str(certificate[1]))
+    transport = mailer(server, tls=tls, tls_context=lambda: trusted)
+    line = line_of(transport)
+    sent_in_a_row(line, mails(2))
+    mail, behind = outgoing(message_id="<large@w>", text="a line of words\n" * 1_000_000), mails(3)[2]
+    assert begun(line, mail) is Heard.GO_ON
+    assert line.announce_early(behind)
+    assert not line.hand_over()
+
+    assert line.finish(mail, deadline=soon(30)).startswith("250")
+    assert transport.send(behind, deadline=soon()).startswith("250")
+    transport.close()
+    server.stop()
+
+    assert server.message_ids() == {"<0@w>": 1, "<1@w>": 1, "<large@w>": 1, "<2@w>": 1}
+    assert server.mails[2].text.splitlines() == mail.text.splitlines()
+
+
+def test_one_connection_at_a_time_tries_a_server() -> None:
+    early = EarlyEnvelopes("mail.example:25")
     assert early.welcome
 
-    early.unanswered()
+    early.try_begins()
     assert not early.welcome
+
+    early.answered(Order.KEPT)
+    assert early.welcome
+
+
+def test_a_server_that_did_not_take_one_is_tried_again_after_ten_minutes() -> None:
+    now = 100.0
+    early = EarlyEnvelopes("mail.example:25", monotonic=lambda: now)
+    early.answered(Order.KEPT)
+
+    early.not_taken()
+    assert not early.welcome
+    now += 599.0
+    assert not early.welcome
+
+    now += 1.0
+    assert early.welcome
+    assert early.order is Order.UNKNOWN
