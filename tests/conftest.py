@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import TransactionTestCase
 
+from alerting.transports.email.early import early_envelopes
+
 pytest_plugins = ["tests.slack_server", "tests.incident_rows", "tests.smtp_server"]
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -26,6 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = name
     DatabaseOperations.sql_flush = _empty_tables  # type: ignore[method-assign]
     config.addinivalue_line("markers", "database: needs PostgreSQL (set by itself)")
+
+
+@pytest.fixture(autouse=True)
+def _servers_are_unknown() -> None:
+    """A port that is used again is another server's."""
+    early_envelopes.cache_clear()
 
 
 def _empty_tables(operations: DatabaseOperations, style: Any, tables: Sequence[str], **options: bool) -> list[str]:

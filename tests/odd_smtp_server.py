@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 _MESSAGE_ID = re.compile(rb"^Message-ID: (\S+)", re.MULTILINE)
+_TO = re.compile(rb"^To: (\S+)", re.MULTILINE)
 _RECIPIENT = re.compile(rb"TO:<([^>]*)>")
 
 
@@ -35,8 +36,11 @@ class OddServer:
     content_seconds: float = 0.0  # before the answer to a content
     envelope_seconds: float = 0.0  # before the answer to an envelope that came behind a content
     owed_seconds: float = 0.01  # before an answer to a content that comes last
+    early_answer: str = ""  # to a MAIL that came behind a content
+    slow: dict[str, float] = field(default_factory=dict)  # before the answer to a content, by recipient
     answers: dict[str, str] = field(default_factory=dict)
     taken: Counter[str] = field(default_factory=Counter)  # by Message-ID
+    addressed: list[tuple[str, str]] = field(default_factory=list)  # to whom by the header, and by the envelope
     pieces: list[bytes] = field(default_factory=list)
     connections: int = 0
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0), backlog=100))
@@ -80,6 +84,7 @@ class _Talk:
         self._recipient = ""
         self._content: bytes | None = None  # of the mail that is coming in
         self._owed = ""  # an answer that is held back
+        self._is_early = False  # what comes next came behind a content
 
     def run(self) -> None:
         with self._client:
@@ -100,7 +105,7 @@ class _Talk:
         """False when that was the last thing that it takes."""
         if self._content is not None:
             return self._take_content(line)
-        word = line[:4].upper()
+        word, server = line[:4].upper(), self._server
         if word == b"EHLO":
             self._say("250-odd\r\n250 PIPELINING")
         elif word == b"RCPT":
@@ -114,7 +119,8 @@ class _Talk:
                 self._content = b""
                 self._say("354 go on")
         else:
-            self._say("250 2.1.0 well")
+            self._say(server.early_answer if self._is_early and server.early_answer else "250 2.1.0 well")
+        self._is_early = False
         return word != b"QUIT"
 
     def _take_content(self, line: bytes) -> bool:
@@ -124,9 +130,10 @@ class _Talk:
             self._content = content + line + b"\n"
             return True
         self._content = None
-        time.sleep(server.content_seconds)
+        time.sleep(server.slow.get(self._recipient, server.content_seconds))
         answer = server.answers.get(f".{self._recipient}", "250 2.0.0 taken")
-        found = _MESSAGE_ID.search(content)
+        found, to = _MESSAGE_ID.search(content), _TO.search(content)
+        server.addressed.append((to[1].decode() if to else "", self._recipient))
         if found and answer.startswith("250"):
             server.taken[found[1].decode()] += 1
         if server.swallows:
@@ -135,7 +142,8 @@ class _Talk:
             self._owed = answer
         else:
             self._say(answer)
-        if self._unread:
+        self._is_early = bool(self._unread)
+        if self._is_early:
             time.sleep(server.envelope_seconds)
         return not server.one_each
 

@@ -11,7 +11,7 @@ import os
 import selectors
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ class Driver:
         self._work = work
         self._new: deque[_Talk] = deque()
         self._idle: list[_Talk] = []
-        self._busy: dict[_Talk, None] = {}  # those that were begun first come first
+        self._busy: OrderedDict[_Talk, None] = OrderedDict()  # those that were begun first come first
         self._wanted: list[_Talk] = []  # whose server waits for the content, and whose last outcome is not settled yet
         self._lock = threading.Lock()
         self._closing = False
@@ -227,7 +227,7 @@ class Driver:
         assert self._selector is not None
         try:
             self._selector.register(talk.number, selectors.EVENT_READ, talk)
-        except (OSError, MemoryError):
+        except (OSError, KeyError, MemoryError):
             talk.silent = False  # what cannot be listened to is for somebody who waits
         self._go_on(talk, talk.ready)
 
@@ -317,9 +317,10 @@ class Driver:
         assert ready is not None
         assert begun is not None
         tried = Tried(begun.at, begun.clock(), talk.line.taken())
-        del self._busy[talk]
         talk.ready, talk.begun, talk.early = talk.early, None, None
-        self._work.accepted(ready, talk.seat, tried)  # before anything else, which may fail
+        if talk.ready is None:
+            del self._busy[talk]
+        self._work.accepted(ready, talk.seat, tried)  # before anything that may fail
         if talk.ready is None:
             self._go_on(talk, self._work.next(finished=True))
         else:
@@ -327,8 +328,8 @@ class Driver:
 
     def _follow(self, talk: _Talk) -> None:
         """With the message that was announced early."""
-        self._busy[talk] = None  # from here on it cannot be lost
         self._work.finished()
+        self._busy.move_to_end(talk)
         talk.since = time.monotonic()
         heard = talk.line.follow()
         if self._may_begin(talk):
@@ -349,6 +350,7 @@ class Driver:
             return
         self._not_after_all(talk)
         if begun is None:
+            self._forget(talk)
             talk.line.give_up()
         else:
             begun = begun._replace(go_on=partial(talk.line.finish, ready.written.outgoing))

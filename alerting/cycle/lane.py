@@ -193,7 +193,13 @@ class Lane:
 
     def _call_thread(self, *, after: float = 0.0) -> bool:
         """One thread more, where something waits for one. `after`: unless somebody else has taken it by then. False
-        where there is no room for a thread."""
+        where there is no room for a thread: it never raises, for what waits is in its place already."""
+        try:
+            return self._called(after)
+        except (RuntimeError, MemoryError):
+            return False
+
+    def _called(self, after: float) -> bool:
         with self._lock:
             if not self._something_waits():
                 return True
@@ -217,12 +223,16 @@ class Lane:
 
     def _start_thread(self, *, after: float = 0.0) -> bool:
         """One thread more. False where there is no room for its stack. Not with the lock: it waits for the thread."""
-        name = f"{self.kind}-{len(self._threads)}"
         try:
+            name = f"{self.kind}-{len(self._threads)}"
             thread = threading.Thread(target=self._run, args=(after,), name=name, daemon=True)
-            thread.start()
             self._threads.append(thread)
+        except MemoryError:
+            return False
+        try:
+            thread.start()
         except (RuntimeError, MemoryError) as fault:
+            self._threads.remove(thread)
             if after:
                 self._comes_at = math.inf
             log.warning("connection_not_begun", kind=self.kind, serving=self._seats, error=str(fault))

@@ -100,8 +100,9 @@ class Heard(enum.Enum):
 class Line(Protocol):
     """An open connection whose user need not wait for answers: one thread can serve many.
 
-    It is for messages with which all goes well. Where a method says False, `hear` says ELSE, or anything is raised,
-    somebody who can wait goes on with `finish`, from where the message stands. After that the line is of no use.
+    It is for messages with which all goes well. Where `begin` or `hand_over` says False, `hear` ELSE, or anything is
+    raised, somebody who can wait goes on with `finish`, from where the message stands. After that the line is of no
+    use.
     """
 
     def fileno(self) -> int:

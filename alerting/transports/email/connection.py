@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -72,7 +73,7 @@ class EmailTransport(LineTransport):
 
     def line(self) -> MailLine | None:
         session = self._session
-        if session is None or session.sock is None or not session.has_extn("pipelining"):
+        if session is None or session.sock is None or session.under_way or not session.has_extn("pipelining"):
             return None
         early = early_envelopes(self._to.host, self._to.port)
         return MailLine(session, mail_from=self._to.mail_from, early=early, told=_told, go_on=self._go_on)
@@ -85,6 +86,8 @@ class EmailTransport(LineTransport):
             mail.wire()
             handover()
 
+        if self._session is not None and self._session.under_way not in (None, mail):
+            self._drop()  # what the server expects next is another mail's
         with self._watched(deadline):
             try:
                 answer = self._hand_over(self._wanting(mail, deadline, meanwhile), mail)
@@ -94,8 +97,7 @@ class EmailTransport(LineTransport):
             except Exception:
                 self._drop()  # nothing else leaves the state after DATA without a mail
                 raise
-            if mail.behind:
-                self._drop()
+            self._finished(mail)
             return answer
 
     def close(self) -> None:
@@ -104,7 +106,10 @@ class EmailTransport(LineTransport):
         if session is not None and session.sock is not None:
             try:
                 session.sock.settimeout(2)
-                session.quit()
+                if session.under_way is None:
+                    session.quit()
+                else:  # the server takes what is said for something else
+                    session.close()
             except (OSError, smtplib.SMTPException):
                 session.close()
         if self._watchdog is not None:
@@ -179,6 +184,7 @@ class EmailTransport(LineTransport):
         session.wait(True)
         said, mail.standing = mail.standing is Standing.SAID and session is before, Standing.NEW
         try:
+            session.under_way = mail
             refusal = exchange.envelope(session, mail.sender, mail.recipient, said=said, meanwhile=meanwhile)
         except LOST as fault:
             lost = self._lost(fault, unknown=False)
@@ -187,10 +193,17 @@ class EmailTransport(LineTransport):
         else:
             if refusal is None:
                 return session
-            if not (kept and refusal.code == CLOSING):
+            if not (kept and refusal.code == CLOSING) and not (said and self._came_too_early(mail, refusal)):
                 raise _refused(refusal.stage, refusal.code, refusal.text)
         self._drop()
         return self._begun(mail, deadline, meanwhile)
+
+    def _came_too_early(self, mail: Mail, refusal: exchange.Answer) -> bool:
+        """The server may have refused where the envelope came, and not the sender: it is asked again."""
+        if not mail.came_early or refusal.stage is not Stage.MAIL:
+            return False
+        early_envelopes(self._to.host, self._to.port).pause()
+        return True
 
     def _hand_over(self, session: Session, mail: Mail) -> str:
         try:
@@ -210,11 +223,9 @@ class EmailTransport(LineTransport):
 
     def _answer(self, session: Session, mail: Mail) -> exchange.Answer | None:
         """To the content. None where it cannot be told from other answers."""
-        rest = mail.leaving()[mail.gone :]
-        early = early_envelopes(self._to.host, self._to.port)
-        if mail.behind and not mail.tries and early.order is Order.BROKEN:
-            return exchange.content_among_others(session, rest)
-        answer = exchange.content(session, rest)
+        if mail.behind and mail.order is Order.BROKEN:
+            return exchange.content_among_others(session, mail.rest())
+        answer = exchange.content(session, mail.rest())
         if mail.tries and of_hello(answer.text):  # this server says that first
             answer = exchange.content(session, b"")
         return answer
@@ -234,15 +245,21 @@ class EmailTransport(LineTransport):
         """After a refusal: the next mail begins anew, on this connection where that is possible."""
         if self._session is None:
             return
-        if mail.behind:  # the server may be waiting for the content of the mail behind it
+        code = 0
+        if not mail.behind:  # else the server may be waiting for the content of the mail behind it
+            with suppress(OSError, smtplib.SMTPException):
+                code, _ = self._session.rset()
+        if code == 250:
+            self._session.under_way = None
+        else:
             self._drop()
-            return
-        try:
-            code, _ = self._session.rset()
-        except (OSError, smtplib.SMTPException):
-            code = 0
-        if code != 250:
+
+    def _finished(self, mail: Mail) -> None:
+        """After an acceptance: the same."""
+        if mail.behind:
             self._drop()
+        elif self._session is not None:
+            self._session.under_way = None
 
     def _drop(self) -> None:
         session, self._session = self._session, None

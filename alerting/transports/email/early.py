@@ -19,8 +19,8 @@ from alerting.transports.contract import Clock
 
 log = structlog.get_logger(__name__)
 
-# Until a server is tried again that did not take one; another may stand there by then.
-PAUSE_SECONDS = 600.0
+# Between two trials. One that goes wrong costs a connection; and another server may stand there by then.
+PAUSE_SECONDS = 60.0
 _LISTS_PIPELINING = re.compile(rb"^(?:250[- ])?PIPELINING\b", re.MULTILINE | re.IGNORECASE)
 
 
@@ -39,29 +39,26 @@ class EarlyEnvelopes:
         self.order = Order.UNKNOWN
         self._server = server
         self._monotonic = monotonic
-        self._not_before = monotonic()
-        self._being_tried = False
+        self._no_trial_before = monotonic()
 
     @property
-    def welcome(self) -> bool:
+    def may_leave(self) -> bool:
         """Whether one may leave now, or the server may be tried."""
-        if self.order is Order.UNKNOWN:
-            return not self._being_tried and self._monotonic() >= self._not_before
-        return True
+        return self.order is not Order.UNKNOWN or self._monotonic() >= self._no_trial_before
 
-    def try_begins(self) -> None:
-        """With one connection at a time."""
-        self._being_tried = True
+    def trial_begins(self) -> None:
+        """With one connection; whatever becomes of it, others do not try meanwhile."""
+        self._no_trial_before = self._monotonic() + PAUSE_SECONDS
 
     def answered(self, order: Order) -> None:
         """A content and the EHLO behind it were, in this order."""
-        self.order, self._being_tried = order, False
+        self.order = order
 
-    def not_taken(self) -> None:
-        """Something else was heard, or the content was answered and what came behind it was not."""
-        self.order, self._being_tried = Order.UNKNOWN, False
-        self._not_before = self._monotonic() + PAUSE_SECONDS
-        log.info("early_envelopes_not_taken", server=self._server, pause_seconds=PAUSE_SECONDS)
+    def pause(self) -> None:
+        """What came behind a content was not taken, or nothing is won by it: the server is slow."""
+        self.order = Order.UNKNOWN
+        self._no_trial_before = self._monotonic() + PAUSE_SECONDS
+        log.info("early_envelopes_paused", server=self._server, seconds=PAUSE_SECONDS)
 
 
 def of_hello(answer: bytes) -> bool:

@@ -16,6 +16,7 @@ from alerting.transports.email.policy import Stage
 LOST = (OSError, smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException)
 
 CLOSING = 421  # the server says goodbye: nothing more comes
+WANTED = 354  # it waits for the content
 
 
 class Answer(NamedTuple):
@@ -57,24 +58,31 @@ def _refusal(session: smtplib.SMTP) -> Answer | None:
     """From the answers to commands that were sent in one piece."""
     refused: Answer | None = None
     for stage in (Stage.MAIL, Stage.RCPT, Stage.DATA):
-        code, text = session.getreply()
-        if code == CLOSING:
-            return refused or Answer(stage, code, text)
-        waits_for_content = stage is Stage.DATA and code == 354
-        if refused is None and not (waits_for_content or 200 <= code < 300):
-            refused = Answer(stage, code, text)
-        elif refused is not None and waits_for_content:
+        answer = _in_step(Answer(stage, *session.getreply()))
+        if answer.code == CLOSING:
+            return refused or answer
+        if refused is None and answer.code >= 400:
+            refused = answer
+        elif refused is not None and answer.code == WANTED:
             # the server takes content for nobody: an empty one, which it has to refuse
             session.send(b".\r\n")
             session.getreply()
     return refused
 
 
+def _in_step(answer: Answer) -> Answer:
+    """Raises one of `LOST` for what no server says to this command: it answers another one, and so on from there."""
+    expected = answer.code == WANTED if answer.stage is Stage.DATA else answer.accepted
+    if not (expected or answer.code >= 400):
+        raise smtplib.SMTPResponseException(answer.code, answer.text)
+    return answer
+
+
 def _one_by_one(session: smtplib.SMTP, sender: str, recipient: str) -> Answer | None:
     commands = {Stage.MAIL: f"MAIL FROM:<{sender}>", Stage.RCPT: f"RCPT TO:<{recipient}>", Stage.DATA: "DATA"}
     for stage, command in commands.items():
-        answer = Answer(stage, *session.docmd(command))
-        if not (answer.accepted or (stage is Stage.DATA and answer.code == 354)):
+        answer = _in_step(Answer(stage, *session.docmd(command)))
+        if answer.code >= 400:
             return answer
     return None
 
@@ -91,10 +99,10 @@ def content_among_others(session: smtplib.SMTP, wire: bytes) -> Answer | None:
     """The same where the envelope of the next mail left behind it, and the server answers in an order of its own. None
     where not all is good: what is refused then is not known. Raises one of `LOST`."""
     answers = [content(session, wire), *(Answer(Stage.DATA, *session.getreply()) for _ in range(3))]
-    wants = [answer.code for answer in answers].count(354)
-    if wants != 1 or sum(answer.accepted for answer in answers) != 3:
+    wanted = [answer.code for answer in answers].count(WANTED)
+    if wanted != 1 or sum(answer.accepted for answer in answers) != 3:
         return None
-    return answers[0] if answers[3].code == 354 else answers[3]
+    return answers[0] if answers[3].code == WANTED else answers[3]
 
 
 def on_the_wire(mail: bytes) -> bytes:

@@ -21,6 +21,7 @@ _GOOD = rb"(?:2\d\d-[^\n]*\n)*2\d\d(?![\d-])[^\n]*\n"
 _DATA_WELCOME = rb"(?:354-[^\n]*\n)*354(?![\d-])[^\n]*\n"
 _BEGINNING = rb"(?:(?:2\d\d|354)-[^\n]*\n)*[^\n]{0,8192}"
 _ACCEPTED = re.compile(_GOOD)
+_REFUSED = re.compile(rb"^[45]", re.MULTILINE)
 _WANTED = re.compile(_GOOD + _GOOD + _DATA_WELCOME)  # MAIL, RCPT, DATA
 _SO_FAR = re.compile(rb"(?:" + _GOOD + rb"){0,2}" + _BEGINNING)
 # Of a content and the envelope behind it.
@@ -64,9 +65,12 @@ class MailLine:
         return self._session.sock.fileno()
 
     def begin(self, outgoing: Outgoing) -> bool:
-        self._mail = None
-        self._mail = mail = Mail(outgoing, mail_from=self._mail_from)
+        mail = Mail(outgoing, mail_from=self._mail_from)
         envelope = mail.envelope()
+        if self._session.under_way is not None:
+            self._session.close()  # the server would take this one for what it expects of another
+            return False
+        self._mail = self._session.under_way = mail
         if self._session.say_now(envelope) < len(envelope):
             self._session.close()  # half an envelope cannot be taken back: the mail begins anew on another connection
             return False
@@ -84,19 +88,19 @@ class MailLine:
 
     @property
     def takes_early(self) -> bool:
-        return self._early.welcome
+        return self._early.may_leave
 
     def announce_early(self, outgoing: Outgoing) -> bool:
         assert self._mail is not None
         if self._early.order is Order.UNKNOWN:
-            self._mail.behind, self._mail.tries = self._hello(), True
+            self._mail.behind = f"EHLO {self._session.local_hostname}\r\n".encode()
             return False
         try:
             mail = Mail(outgoing, mail_from=self._mail_from)
-            self._mail.behind = mail.envelope()
+            envelope = mail.envelope()
         except (TransportError, ValueError):  # whoever begins with it says so
             return False
-        self._next = mail
+        self._mail.behind, self._mail.order, self._next = envelope, self._early.order, mail
         return True
 
     def hand_over(self) -> bool:
@@ -105,7 +109,7 @@ class MailLine:
         leaving = mail.leaving()
         mail.standing = Standing.LEAVING
         if mail.tries:
-            self._early.try_begins()
+            self._early.trial_begins()
         mail.gone = self._session.say_now(leaving)
         if mail.gone < len(leaving):
             return False
@@ -115,38 +119,46 @@ class MailLine:
         return True
 
     def taken(self) -> str:
-        assert self._mail is not None
-        self._mail.standing = Standing.TAKEN  # whatever fails now, it must not leave again
-        self._mail.answer = self._told(*self._session.getreply())
-        return self._mail.answer
+        mail = self._mail
+        assert mail is not None
+        mail.standing = Standing.TAKEN  # whatever fails now, it must not leave again
+        mail.answer = self._told(*self._session.getreply())
+        if not mail.behind:
+            self._session.under_way = None
+        return mail.answer
 
     def follow(self) -> Heard:
         assert self._next is not None
         self._mail, self._next = self._next, None
-        self._mail.early, self._mail.standing = True, Standing.SAID
+        self._mail.came_early, self._mail.standing = True, Standing.SAID
+        self._session.under_way = self._mail
         return self._understood()
 
     def give_up(self) -> None:
-        mail = self._mail
-        if mail is not None and (mail.behind or mail.standing in (Standing.SAID, Standing.WANTED)):
+        if self._session.under_way is not None:
             self._session.close()  # what the server expects next cannot be taken back
 
     def finish(self, outgoing: Outgoing, *, deadline: float, handover: Callable[[], None] = nothing) -> str:
-        mail = self._mail or Mail(outgoing, mail_from=self._mail_from)
+        mail = self._mail
+        if mail is None or mail.outgoing is not outgoing:
+            mail = Mail(outgoing, mail_from=self._mail_from)
         if mail.standing is Standing.TAKEN:
             self.give_up()
             return mail.answer
-        if mail.standing is not Standing.LEAVING:
-            mail.behind = b""  # nothing of it has left, and nobody waits for it any more
-        elif mail.tries:
-            self._early.not_taken()
-        if mail.early and mail.standing is Standing.SAID and not (self._session.heard or self._lost):
-            self._early.not_taken()
+        if mail.behind and self._nothing_is_behind(mail):
+            mail.behind = b""
+        if mail.behind and not (_REFUSED.search(self._session.heard) or (self._lost and not mail.tries)):
+            self._early.pause()
+        if mail.came_early and mail.standing is Standing.SAID and not (self._session.heard or self._lost):
+            self._early.pause()
             self._session.close()  # it begins anew on another connection
         return self._go_on(mail, deadline=deadline, handover=handover)
 
-    def _hello(self) -> bytes:
-        return f"EHLO {self._session.local_hostname}\r\n".encode()
+    def _nothing_is_behind(self, mail: Mail) -> bool:
+        """What was to leave behind it has not, and need not any more. TLS does not say how much of it has."""
+        if mail.standing is not Standing.LEAVING:
+            return True
+        return mail.gone <= len(mail.wire()) and not self._session.encrypted
 
     def _understood(self) -> Heard:
         mail = self._mail
@@ -156,7 +168,7 @@ class MailLine:
             return Heard.ELSE
         if not mail.behind:
             return self._of_content()
-        return self._of_trial(mail) if mail.tries else self._of_both()
+        return self._of_trial(mail) if mail.tries else self._of_both(mail)
 
     def _of_envelope(self, mail: Mail) -> Heard:
         session = self._session
@@ -172,10 +184,10 @@ class MailLine:
             return Heard.TAKEN
         return Heard.ELSE if b"\n" in heard else Heard.NOTHING
 
-    def _of_both(self) -> Heard:
+    def _of_both(self, mail: Mail) -> Heard:
         """Of a content and the envelope behind it."""
         session, heard = self._session, self._session.heard
-        if self._early.order is Order.KEPT:
+        if mail.order is Order.KEPT:
             if _ACCEPTED.match(heard):
                 return Heard.TAKEN
         elif _ACCEPTED_AND_WANTED.fullmatch(heard):

@@ -33,6 +33,7 @@ class Session(smtplib.SMTP):
         self._connect_until = deadline
         self.heard = b""
         self._waits: bool | None = None  # neither, while smtplib opens it
+        self.under_way: object = None  # the mail that was begun and not finished: the session is of use to no other
         self.on_the_wire: socket.socket | None = None
         super().__init__(local_hostname=own_name(seconds=deadline - time.monotonic()), timeout=timeout)
         self._host = host
@@ -56,6 +57,10 @@ class Session(smtplib.SMTP):
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bound)
+
+    @property
+    def encrypted(self) -> bool:
+        return isinstance(self.sock, ssl.SSLSocket)
 
     def wait(self, yes: bool) -> None:
         """Whether reads and writes wait for the server, as all but `hear_now` and `say_now` expect."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,3 +103,42 @@ def test_the_time_that_one_outcome_took_is_not_given_to_the_next() -> None:
 
     assert not seat.settled(0.3, hurry=lambda: None)
     assert time.monotonic() - began < 0.45  # 0.5 if each had its own
+
+
+def ready(*, large: bool = False) -> Any:
+    return SimpleNamespace(organisation_id=1, large=large)
+
+
+@pytest.mark.parametrize(
+    ("changes", "early"),
+    [
+        ({}, True),
+        ({"_queue": deque([ready()])}, False),
+        ({"_seats": 1}, False),
+        ({"_free": [Seat(Open())]}, False),
+        ({"_queue": deque([ready(large=True), ready()])}, False),
+        ({"_service": SimpleNamespace(open=lambda: False)}, False),
+    ],
+    ids=["a backlog", "fewer than connections", "one may be opened", "one is free", "a large one", "the end has come"],
+)
+def test_a_message_is_announced_early_only_where_nobody_else_could_begin_it_sooner(
+    changes: dict[str, Any], early: bool
+) -> None:
+    lane = Lane("email", most=2, service=SimpleNamespace(open=lambda: True), driven=False)  # type: ignore[arg-type]
+    waiting = [ready(), ready()]
+    lane._queue, lane._seats = deque(waiting), 2
+    for name, value in changes.items():
+        setattr(lane, name, value)
+
+    assert (lane.next_early() is waiting[0]) is early
+
+
+def test_what_is_not_to_leave_early_after_all_is_next() -> None:
+    lane = Lane("email", most=2, service=SimpleNamespace(open=lambda: True), driven=False)  # type: ignore[arg-type]
+    lane._queue, lane._seats = deque([ready(), ready()]), 2
+    first = lane.next_early()
+    assert first is not None
+
+    lane.not_after_all(first)
+
+    assert lane.next() is first

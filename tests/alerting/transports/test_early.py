@@ -57,7 +57,7 @@ def handed_over(line: Line, mail: Outgoing, behind: Outgoing) -> None:
     assert line.hand_over()
 
 
-def tried(server: OddServer, *several: Outgoing) -> tuple[EmailTransport, Line]:
+def known(server: OddServer, *several: Outgoing) -> tuple[EmailTransport, Line]:
     """A line to a server whose order of answers is known by now."""
     transport = to(server)
     line = line_of(transport)
@@ -102,7 +102,7 @@ def test_in_a_trial_a_refusal_is_the_contents_in_whatever_order(content_last: bo
 @pytest.mark.parametrize("refused", [".r0@moana.example", "r1@moana.example"], ids=["content", "envelope"])
 def test_of_a_server_that_answers_in_another_order_a_refusal_is_nobodys(refused: str) -> None:
     with OddServer(content_last=True) as server:
-        transport, line = tried(server)
+        transport, line = known(server)
         server.answers[refused] = "554 5.7.1 no"
         mail, behind = mails(2)
         handed_over(line, mail, behind)
@@ -121,8 +121,8 @@ def test_of_a_server_that_answers_in_another_order_a_refusal_is_nobodys(refused:
 
 def test_such_a_server_may_take_its_time() -> None:
     with OddServer(content_last=True) as server:
-        transport, line = tried(server)
-        server.owed_seconds = 0.5
+        transport, line = known(server)
+        server.owed_seconds = 2.0
         mail, behind = mails(2)
         handed_over(line, mail, behind)
         assert hear(line, seconds=0.2) is Heard.NOTHING
@@ -136,7 +136,7 @@ def test_such_a_server_may_take_its_time() -> None:
 
 def test_a_content_that_is_refused_is_told_and_the_mail_behind_it_is_as_if_it_was_never_announced() -> None:
     with OddServer() as server:
-        transport, line = tried(server)
+        transport, line = known(server)
         server.answers[".r0@moana.example"] = "554 5.7.1 spam"
         mail, behind = mails(2)
         handed_over(line, mail, behind)
@@ -157,7 +157,7 @@ def test_a_content_that_is_refused_is_told_and_the_mail_behind_it_is_as_if_it_wa
 
 def test_a_recipient_that_is_refused_early_is_refused_as_ever() -> None:
     with OddServer() as server:
-        transport, line = tried(server)
+        transport, line = known(server)
         server.answers["r1@moana.example"] = "550 5.1.1 nobody"
         mail, behind = mails(2)
         handed_over(line, mail, behind)
@@ -178,7 +178,7 @@ def test_a_recipient_that_is_refused_early_is_refused_as_ever() -> None:
 
 def test_what_was_announced_and_given_up_does_not_leave() -> None:
     with OddServer() as server:
-        transport, line = tried(server)
+        transport, line = known(server)
         mail, behind = mails(2)
         handed_over(line, mail, behind)
         assert hear(line) is Heard.TAKEN
@@ -216,7 +216,7 @@ def test_a_server_that_cannot_be_asked_early_is_known_after_one_mail(way: dict[s
 
 def test_an_early_envelope_that_is_not_answered_leaves_again_elsewhere_and_none_is_tried_again() -> None:
     with OddServer() as server:
-        transport, line = tried(server)
+        transport, line = known(server)
         server.envelope_seconds = 30.0
         mail, behind = mails(2)
         handed_over(line, mail, behind)
@@ -235,7 +235,7 @@ def test_an_early_envelope_that_is_not_answered_leaves_again_elsewhere_and_none_
 
 def test_a_connection_that_is_lost_says_nothing_of_early_envelopes() -> None:
     with OddServer() as server:
-        transport, line = tried(server)
+        transport, line = known(server)
         mail, behind = mails(2)
         assert begun(line, mail) is Heard.GO_ON
         server.one_each = True
@@ -256,7 +256,7 @@ def test_a_connection_that_is_lost_says_nothing_of_early_envelopes() -> None:
 
 def test_what_cannot_be_announced_is_left_to_whoever_begins_it() -> None:
     with OddServer() as server:
-        transport, line = tried(server)
+        transport, line = known(server)
         mail, behind = outgoing(message_id="<0@w>"), outgoing(address="nobody")
         assert begun(line, mail) is Heard.GO_ON
         assert not line.announce_early(behind)
@@ -281,7 +281,7 @@ def test_a_mail_that_cannot_be_made_harms_none_before_it(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(made, "mail_bytes", broken)
     with OddServer() as server:
-        transport, line = tried(server, outgoing(message_id="<a@w>"), outgoing(message_id="<b@w>"))
+        transport, line = known(server, outgoing(message_id="<a@w>"), outgoing(message_id="<b@w>"))
         mail, behind = mails(2)
         handed_over(line, mail, behind)
         assert hear(line) is Heard.TAKEN
@@ -301,7 +301,7 @@ def test_a_mail_that_cannot_be_made_harms_none_before_it(monkeypatch: pytest.Mon
 def test_a_content_that_cannot_be_made_takes_nothing_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it goes on, nothing leaves behind it: that message is somebody else's by then."""
     with OddServer() as server:
-        transport, line = tried(server)
+        transport, line = known(server)
         mail, behind = mails(2)
         assert begun(line, mail) is Heard.GO_ON
         assert line.announce_early(behind)
@@ -324,7 +324,7 @@ def no_memory(*_: Any) -> bytes:
 
 def test_what_was_taken_does_not_leave_again_nor_what_is_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with OddServer() as server:
-        transport, line = tried(server)
+        transport, line = known(server)
         mail, behind = mails(2)
         handed_over(line, mail, behind)
         assert hear(line) is Heard.TAKEN
@@ -341,12 +341,82 @@ def test_what_was_taken_does_not_leave_again_nor_what_is_behind_it(monkeypatch: 
     assert server.connections == 2
 
 
+def test_an_answer_that_could_not_be_read_is_not_taken_for_the_next_mails(monkeypatch: pytest.MonkeyPatch) -> None:
+    with OddServer() as server:
+        transport, line = known(server)
+        mail, other = mails(2)
+        assert begun(line, mail) is Heard.GO_ON
+        assert line.hand_over()
+        assert hear(line) is Heard.TAKEN
+        with monkeypatch.context() as lacking:
+            lacking.setattr("alerting.transports.email.session.Session.getreply", no_memory)
+            with pytest.raises(MemoryError):
+                line.taken()
+
+        line.finish(mail, deadline=soon())
+        assert transport.send(other, deadline=soon()) == "250 2.0.0 taken"
+        transport.close()
+
+    assert server.taken == {"<0@w>": 1, "<1@w>": 1}
+
+
+def test_a_connection_that_was_left_in_the_middle_is_used_for_no_other_mail() -> None:
+    """The server waits for the content of the one behind: it would take any mail for that."""
+    with OddServer() as server:
+        transport, line = known(server)
+        mail, behind = mails(2)
+        handed_over(line, mail, behind)
+
+        assert transport.line() is None
+        assert transport.send(outgoing(message_id="<2@w>"), deadline=soon()) == "250 2.0.0 taken"
+        transport.close()
+
+    assert server.taken == {"<0@w>": 1, "<2@w>": 1}
+    assert server.connections == 2
+
+
+def test_where_contents_are_slow_nothing_is_announced_early() -> None:
+    """Each would cost a connection, for a thread waits for the content alone."""
+    with OddServer() as server:
+        transport, line = known(server)
+        server.content_seconds = 2.0
+        mail, behind = mails(2)
+        handed_over(line, mail, behind)
+        assert hear(line, seconds=0.2) is Heard.NOTHING
+
+        assert line.finish(mail, deadline=soon()).startswith("250")
+        assert not line_of(transport).takes_early
+        transport.close()
+
+
+@pytest.mark.parametrize("answer", ["503 5.5.1 nested MAIL", "451 4.3.0 not now", "554 5.5.0 synchronization"])
+def test_a_sender_that_is_refused_early_is_asked_again(answer: str) -> None:
+    with OddServer() as server:
+        transport, line = known(server)
+        server.early_answer = answer
+        mail, behind = mails(2)
+        handed_over(line, mail, behind)
+        assert hear(line) is Heard.TAKEN
+        line.taken()
+        assert follow(line) is Heard.ELSE
+
+        assert line.finish(behind, deadline=soon()) == "250 2.0.0 taken"
+        assert not line_of(transport).takes_early
+        transport.close()
+
+    assert server.taken == {"<0@w>": 1, "<1@w>": 1}
+
+
 def test_over_tls_too(certificate: tuple[Path, Path]) -> None:
     server = SmtpServer(implicit_tls=tls_server_context(certificate)).start()
     trusted = ssl.create_default_context(cafile=str(certificate[1]))
     transport = mailer(server, tls="implicit", tls_context=lambda: trusted)
 
-    answers = sent_in_a_row(line_of(transport), mails(5))
+    line = line_of(transport)
+    answers = sent_in_a_row(line, mails(5))
+    assert begun(line, outgoing()) is Heard.GO_ON
+    assert line.announce_early(outgoing())
+    line.give_up()
     transport.close()
     server.stop()
 
@@ -377,26 +447,28 @@ def test_of_what_does_not_fit_into_the_buffers_the_rest_follows(tls: str, certif
 
 
 def test_one_connection_at_a_time_tries_a_server() -> None:
-    early = EarlyEnvelopes("mail.example:25")
-    assert early.welcome
+    early = EarlyEnvelopes("mail.example:25", monotonic=lambda: 100.0)
+    assert early.may_leave
 
-    early.try_begins()
-    assert not early.welcome
+    early.trial_begins()
+    assert not early.may_leave
 
     early.answered(Order.KEPT)
-    assert early.welcome
+    assert early.may_leave
 
 
-def test_a_server_that_did_not_take_one_is_tried_again_after_ten_minutes() -> None:
+@pytest.mark.parametrize("was_known", [True, False])
+def test_after_trouble_a_server_is_tried_again_in_a_minute(was_known: bool) -> None:
     now = 100.0
     early = EarlyEnvelopes("mail.example:25", monotonic=lambda: now)
-    early.answered(Order.KEPT)
+    early.trial_begins()
+    if was_known:
+        early.answered(Order.KEPT)
+        early.pause()
 
-    early.not_taken()
-    assert not early.welcome
-    now += 599.0
-    assert not early.welcome
-
+    now += 59.0
+    assert not early.may_leave
     now += 1.0
-    assert early.welcome
+
+    assert early.may_leave
     assert early.order is Order.UNKNOWN
