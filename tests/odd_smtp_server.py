@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 _MESSAGE_ID = re.compile(rb"^Message-ID: (\S+)", re.MULTILINE)
-_TO = re.compile(rb"^To: (\S+)", re.MULTILINE)
 _RECIPIENT = re.compile(rb"TO:<([^>]*)>")
 
 
@@ -40,7 +39,7 @@ class OddServer:
     slow: dict[str, float] = field(default_factory=dict)  # before the answer to a content, by recipient
     answers: dict[str, str] = field(default_factory=dict)
     taken: Counter[str] = field(default_factory=Counter)  # by Message-ID
-    addressed: list[tuple[str, str]] = field(default_factory=list)  # to whom by the header, and by the envelope
+    contents: list[tuple[str, bytes]] = field(default_factory=list)  # each with the recipient of its envelope
     pieces: list[bytes] = field(default_factory=list)
     connections: int = 0
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0), backlog=100))
@@ -132,8 +131,8 @@ class _Talk:
         self._content = None
         time.sleep(server.slow.get(self._recipient, server.content_seconds))
         answer = server.answers.get(f".{self._recipient}", "250 2.0.0 taken")
-        found, to = _MESSAGE_ID.search(content), _TO.search(content)
-        server.addressed.append((to[1].decode() if to else "", self._recipient))
+        server.contents.append((self._recipient, content))
+        found = _MESSAGE_ID.search(content)
         if found and answer.startswith("250"):
             server.taken[found[1].decode()] += 1
         if server.swallows:
