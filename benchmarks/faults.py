@@ -37,6 +37,8 @@ CONNECTIONS = 20
 SETTINGS = {"MAIL_CONNECTIONS": str(CONNECTIONS), "SEND_DEADLINE_SECONDS": "3", "LEASE_SECONDS": "10"}
 DELAY = 0.005  # several mails are always on the wire
 LONGEST_SECONDS = 600.0
+# In which the server reads what was on its way when a sender died.
+READ_SECONDS = 0.2
 END_SECONDS = 40.0  # to notice that a child was killed, and end
 # PostgreSQL's launcher gives up after three restarts in a minute, so: three, and a server slow enough to outlast them.
 SERVER_KILLS, SERVER_EVERY_SECONDS, SLOW_CONNECTIONS, SLOW_DELAY = 3, 20.0, 5, 0.020
@@ -82,6 +84,7 @@ def killed() -> Iterator[Case]:
             reach(run, number, jitter=chance.random())
             (sender.kill_worker if number % 2 else sender.kill_all)()
             sender.process.wait(END_SECONDS)
+            time.sleep(READ_SECONDS)
             run.faults_at.append(time.time())  # what the server took until now came from before the kill
             run.deployments.supervise()
         run.finish()
