@@ -67,7 +67,7 @@ class Session(smtplib.SMTP):
         if self.sock is None or yes is self._waits:
             return
         if yes:
-            self.sock.settimeout(self.timeout if isinstance(self.sock, ssl.SSLSocket) else None)
+            self.sock.settimeout(self.timeout if self.encrypted else None)
         else:
             self.sock.setblocking(False)
         self._waits = yes

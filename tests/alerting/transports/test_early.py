@@ -11,6 +11,7 @@ import pytest
 from alerting.models import ErrorKind
 from alerting.transports import Heard, Line, Outgoing, TransportError
 from alerting.transports.email import EmailTransport
+from alerting.transports.email import mail as email_mail
 from alerting.transports.email.early import EarlyEnvelopes, Order
 from tests.alerting.transports.test_email import certificate, mailer, outgoing, soon, tls_server_context
 from tests.alerting.transports.test_line import begun, hear, line_of
@@ -270,16 +271,14 @@ def test_what_cannot_be_announced_is_left_to_whoever_begins_it() -> None:
 
 
 def test_a_mail_that_cannot_be_made_harms_none_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from alerting.transports.email import mail as made
-
-    real = made.mail_bytes
+    real = email_mail.mail_bytes
 
     def broken(mail: Outgoing, **rest: Any) -> bytes:
         if mail.message_id == "<1@w>":
             raise ZeroDivisionError
         return real(mail, **rest)
 
-    monkeypatch.setattr(made, "mail_bytes", broken)
+    monkeypatch.setattr(email_mail, "mail_bytes", broken)
     with OddServer() as server:
         transport, line = known(server, outgoing(message_id="<a@w>"), outgoing(message_id="<b@w>"))
         mail, behind = mails(2)
