@@ -9,6 +9,11 @@ from collections.abc import Iterable
 from django.db.models import BooleanField, F, Func, Value
 
 
+def array_of(keys: Iterable[int]) -> str:
+    """Whole numbers as the text of a `bigint[]`: psycopg makes such a parameter of a list ten times as slowly."""
+    return "{" + ",".join(map(str, keys)) + "}"
+
+
 class _AnyOf(Func):
     template = "(%(expressions)s::bigint[]))"
     arg_joiner = " = ANY("
@@ -17,4 +22,4 @@ class _AnyOf(Func):
 
 def any_of(column: str, keys: Iterable[int]) -> Func:
     """For `filter`: the rows whose `column` is one of these whole numbers."""
-    return _AnyOf(F(column), Value("{" + ",".join(map(str, keys)) + "}"))
+    return _AnyOf(F(column), Value(array_of(keys)))

@@ -22,7 +22,7 @@ from alerting.cycle.driver import Driver
 from alerting.cycle.seat import Ready, Seat
 from alerting.cycle.send import Begun
 from alerting.cycle.tried import Tried
-from alerting.cycle.turns import in_turn
+from alerting.cycle.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ class Lane:
         self.most = most  # seats
         self._service = service
         self._driver = Driver(self) if driven else None
-        self._queue: deque[Ready] = deque()
+        self._queue: Turns[Ready] = Turns(owner=_OWNER)
         self._aside: deque[_Job] = deque()
         self._unfinished = 0
         self._lock = threading.Lock()  # that of the condition: to enter it by that one costs more
@@ -102,8 +102,9 @@ class Lane:
     def put(self, several: Collection[Ready]) -> None:
         """Organisations in turn with what waits here already: a single alert waits for no more than its claim."""
         with self._lock:
-            self._queue = deque(in_turn([*self._queue, *several], owner=_OWNER))
-            self._unfinished += len(several)
+            for ready in several:
+                self._queue.put(ready)
+                self._unfinished += 1
         if self._driver is not None:
             self._driver.wake()
         if not self._call_thread() and not self._seats:
@@ -121,7 +122,7 @@ class Lane:
             seat.left = True
             self._seats -= 1
             self.most = self._seats
-            self._queue.appendleft(ready)
+            self._queue.put_back(ready)
         if self._driver is not None:
             self._driver.wake()
         return True
@@ -149,7 +150,7 @@ class Lane:
         with self._lock:
             if finished:
                 self._finish()
-            return self._queue.popleft() if self._queue else None
+            return self._queue.take() if self._queue else None
 
     def next_early(self) -> Ready | None:
         if not self._service.open():
@@ -157,11 +158,11 @@ class Lane:
         with self._lock:
             if self._free or self._seats < self.most or len(self._queue) < self._seats:
                 return None
-            return None if self._queue[0].large else self._queue.popleft()
+            return None if self._queue.first().large else self._queue.take()
 
     def not_after_all(self, ready: Ready) -> None:
         with self._lock:
-            self._queue.appendleft(ready)
+            self._queue.put_back(ready)
         self._call_thread()
 
     def finished(self) -> None:
@@ -266,9 +267,9 @@ class Lane:
             if not self._something_waits():
                 return None
             if self._free:
-                return _Job(self._queue.popleft(), self._free.pop())
+                return _Job(self._queue.take(), self._free.pop())
             self._seats += 1
-            return _Job(self._queue.popleft(), None)
+            return _Job(self._queue.take(), None)
 
     def _do(self, job: _Job) -> None:
         seat = job.seat
@@ -307,9 +308,10 @@ class Lane:
 
     def _not_begun(self) -> list[Ready]:
         """What waits in the queue, taken out of it; called with the lock."""
-        left = list(self._queue)
-        self._queue.clear()
-        self._unfinished -= len(left)
+        left = []
+        while self._queue:
+            left.append(self._queue.take())
+            self._unfinished -= 1
         return left
 
     def _finish(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -141,10 +141,13 @@ def _digests(messages: Iterable[MessageRow]) -> dict[int, DigestWindow]:
     return {row.message_id: DigestWindow(row.cadence, row.since) for row in rows}
 
 
-def _vessels(mmsis: Iterable[int]) -> dict[int, Vessel]:
-    return {vessel.mmsi: vessel for vessel in Vessel.objects.filter(any_of("mmsi", mmsis))}
+def _vessels(mmsis: Collection[int]) -> dict[int, Vessel]:
+    rows = Vessel.objects.filter(any_of("mmsi", mmsis)) if mmsis else ()
+    return {vessel.mmsi: vessel for vessel in rows}
 
 
 def _links(notifications: Sequence[Notification]) -> frozenset[tuple[int, int]]:
+    if not notifications:
+        return frozenset()
     rows = SubscriptionChannel.objects.filter(any_of("subscription", {one.subscription_id for one in notifications}))
     return frozenset(rows.values_list("subscription_id", "channel_id"))

@@ -22,7 +22,8 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from alerting.cycle.prepared import prepared_run
+from alerting.cycle.any_of import array_of
+from alerting.cycle.prepared import by_index, prepared_run
 from alerting.messages import MESSAGES_WAITING, message_new
 from alerting.models import WORDS, Death, Lease, Message, Notification, State
 from alerting.transports.contract import Clock
@@ -83,16 +84,9 @@ _FREE = "(SELECT held.message_id FROM alerting_lease held WHERE held.message_id 
 # Asked once more: it sees the leases of whoever had locked a message shortly before us.
 _LEASE = f"""
     INSERT INTO alerting_lease (message_id, token, until, worker)
-    SELECT m.id, %s, clock_timestamp() + %s, %s FROM unnest(%b::bigint[]) AS m(id) WHERE {_FREE} RETURNING message_id
+    SELECT m.id, %s, clock_timestamp() + %s, %s FROM unnest(%s::bigint[]) AS m(id) WHERE {_FREE} RETURNING message_id
 """  # noqa: S608
 _DUE = f"m.state = 'pending' AND m.next_attempt_at <= %(now)s AND m.deaths {{deaths}} AND {_FREE}"
-# The planner thinks of the average organisation and would sort or read all of the one that has a million rows waiting.
-# Nor is it asked again for each claim, which costs as much as taking twenty rows. And a way that is off looks so dear
-# that a server with LLVM would compile the plan each time, which takes it a third of a second.
-_OFF = ("jit", "enable_sort", "enable_bitmapscan", "enable_seqscan", "enable_hashjoin", "enable_mergejoin")
-_BY_INDEX = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), " + ", ".join(
-    f"set_config('{setting}', 'off', true)" for setting in _OFF
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +127,7 @@ def claim(
     taken: list[int] = []
     by_lane: Counter[str] = Counter()
     left = dict(rooms)
-    with transaction.atomic():
-        prepared_run(_BY_INDEX)
+    with by_index():
         while left:
             limit = 1 if only_one else sum(left.values())
             asked = {"lanes": list(left), "rooms": list(left.values()), "limit": limit, "now": now}
@@ -142,7 +135,7 @@ def claim(
             if not rows:
                 break
             found = {message: lane for message, lane, _ in rows}
-            ours = [row[0] for row in prepared_run(_LEASE, [token, lease, worker[:200], list(found)])]
+            ours = [row[0] for row in prepared_run(_LEASE, [token, lease, worker[:200], array_of(found)])]
             taken += ours
             seen, now_taken = Counter(found.values()), Counter(found[message] for message in ours)
             by_lane += now_taken
@@ -176,15 +169,13 @@ def _last_in_turn(owners: Collection[int], *, after: int) -> int:
 
 def suspects_wait(*, lanes: Sequence[str], now: datetime) -> bool:
     """Whether a message of these lanes is due during which a worker died."""
-    with transaction.atomic():
-        prepared_run(_BY_INDEX)
+    with by_index():
         return _oldest("> 0", lanes=lanes, now=now) is not None
 
 
 def oldest_due(*, lanes: Sequence[str], now: datetime) -> datetime | None:
     """Since when the message of these lanes that has waited longest could have been claimed."""
-    with transaction.atomic():
-        prepared_run(_BY_INDEX)
+    with by_index():
         found = [_oldest(deaths, lanes=lanes, now=now) for deaths in ("= 0", "> 0")]
     return min(filter(None, found), default=None)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import chain, zip_longest
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 One = TypeVar("One")
 
@@ -16,3 +16,58 @@ def in_turn(several: Iterable[One], *, owner: Callable[[One], Hashable]) -> Iter
     for one in several:
         shares[owner(one)].append(one)
     return (one for one in chain.from_iterable(zip_longest(*shares.values())) if one is not None)
+
+
+class Turns(Generic[One]):
+    """A queue whose owners take turns, whenever what they have came. The caller sees to threads.
+
+    If there is no memory to put something, what was put before it is in the queue. Nothing is lost by taking.
+    """
+
+    def __init__(self, *, owner: Callable[[One], Hashable]) -> None:
+        self._owner = owner
+        self._back: deque[One] = deque()
+        self._shares: OrderedDict[Hashable, deque[One]] = OrderedDict()  # none is empty; whose turn it is comes first
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def put(self, one: One) -> None:
+        """Behind all others of its owner."""
+        owner = self._owner(one)
+        share = self._shares.get(owner)
+        if share is None:
+            self._shares[owner] = deque((one,))
+        else:
+            share.append(one)
+        self._waiting += 1
+
+    def put_back(self, one: One) -> None:
+        """Before all others: it had its turn."""
+        self._back.appendleft(one)
+        self._waiting += 1
+
+    def first(self) -> One:
+        """What `take` takes next. Raises `LookupError` when nothing waits."""
+        return self._back[0] if self._back else self._shares[self._whose_turn()][0]
+
+    def take(self) -> One:
+        """Raises `LookupError` when nothing waits."""
+        if self._back:
+            one = self._back.popleft()
+        else:
+            owner = self._whose_turn()
+            share = self._shares[owner]
+            one = share.popleft()
+            if share:
+                self._shares.move_to_end(owner)
+            else:
+                del self._shares[owner]
+        self._waiting -= 1
+        return one
+
+    def _whose_turn(self) -> Hashable:
+        for owner in self._shares:
+            return owner
+        raise LookupError("nothing waits")

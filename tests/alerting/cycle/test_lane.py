@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,7 @@ from alerting.cycle.lane import Lane
 from alerting.cycle.outcomes import Settled
 from alerting.cycle.seat import Seat
 from alerting.cycle.send import Begun
+from alerting.cycle.turns import Turns
 from alerting.transports import Line, LineTransport, Transport, UnknownKind
 from alerting.transports.contract import Outgoing
 
@@ -109,14 +110,21 @@ def ready(*, large: bool = False) -> Any:
     return SimpleNamespace(organisation_id=1, large=large)
 
 
+def queue_of(*several: Any) -> Turns[Any]:
+    queue: Turns[Any] = Turns(owner=attrgetter("organisation_id"))
+    for each in several:
+        queue.put(each)
+    return queue
+
+
 @pytest.mark.parametrize(
     ("changes", "early"),
     [
         ({}, True),
-        ({"_queue": deque([ready()])}, False),
+        ({"_queue": queue_of(ready())}, False),
         ({"_seats": 1}, False),
         ({"_free": [Seat(Open())]}, False),
-        ({"_queue": deque([ready(large=True), ready()])}, False),
+        ({"_queue": queue_of(ready(large=True), ready())}, False),
         ({"_service": SimpleNamespace(open=lambda: False)}, False),
     ],
     ids=["a backlog", "fewer than connections", "one may be opened", "one is free", "a large one", "the end has come"],
@@ -126,7 +134,7 @@ def test_a_message_is_announced_early_only_where_nobody_else_could_begin_it_soon
 ) -> None:
     lane = Lane("email", most=2, service=SimpleNamespace(open=lambda: True), driven=False)  # type: ignore[arg-type]
     waiting = [ready(), ready()]
-    lane._queue, lane._seats = deque(waiting), 2
+    lane._queue, lane._seats = queue_of(*waiting), 2
     for name, value in changes.items():
         setattr(lane, name, value)
 
@@ -135,7 +143,7 @@ def test_a_message_is_announced_early_only_where_nobody_else_could_begin_it_soon
 
 def test_what_is_not_to_leave_early_after_all_is_next() -> None:
     lane = Lane("email", most=2, service=SimpleNamespace(open=lambda: True), driven=False)  # type: ignore[arg-type]
-    lane._queue, lane._seats = deque([ready(), ready()]), 2
+    lane._queue, lane._seats = queue_of(ready(), ready()), 2
     first = lane.next_early()
     assert first is not None
 

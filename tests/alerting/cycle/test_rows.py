@@ -1,0 +1,67 @@
+"""The rows that a cycle reads: what it costs the server to find those of a claim."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from alerting.cycle import rows
+from alerting.cycle.any_of import array_of
+from alerting.cycle.prepared import by_index
+from alerting.cycle.rows import message_rows
+from tests.alerting.cycle.test_queue import fill, take
+from tests.alerting.world import World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_only_what_the_claim_holds_is_read_in_the_order_in_which_it_was_due(world: World) -> None:
+    fill(world, 6, email="a@moana.example")
+    ours, others = take(3), take(3)
+
+    found = message_rows([*others.message_ids, *ours.message_ids], ours.token)
+
+    assert [row.pk for row in found] == list(ours.message_ids)
+    assert message_rows([], ours.token) == []
+
+
+def test_what_the_server_looks_through_grows_with_the_claim_alone(world: World) -> None:
+    """Planned while nothing is held, as in a new database, and run while others hold much."""
+    fill(world, 900, email="a@moana.example")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE alerting_message, alerting_lease")
+    for _ in range(8):
+        take(100)
+    ours = take(100)
+
+    looked_at = sum(rows_looked_at(node) for node in plan_run(ours.message_ids, ours.token))
+
+    # keys, their leases, their messages, joined twice and sorted
+    assert 600 <= looked_at <= 700
+
+
+def plan_run(keys: tuple[int, ...], token: object) -> Iterator[dict[str, Any]]:
+    """The nodes of the plan that was run."""
+    query = rows._USUAL.replace("%s::bigint[]", "$1::bigint[]").replace("%s", "$2")
+    with by_index(), connection.cursor() as cursor:
+        cursor.execute(f"PREPARE held (bigint[], uuid) AS {query}")
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE held ('{array_of(keys)}', '{token}')")
+        said = cursor.fetchone()[0]
+        cursor.execute("DEALLOCATE held")
+    return nodes((said if isinstance(said, list) else json.loads(said))[0]["Plan"])
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+def rows_looked_at(node: dict[str, Any]) -> float:
+    """Those that it gave on, and those that it threw away, in all of its loops."""
+    names = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter", "Rows Removed by Index Recheck")
+    return float(node["Actual Loops"] * sum(node.get(name, 0) for name in names))
