@@ -41,13 +41,15 @@ class CountingSink:
         self._file.touch()
         self._read: IO[str] = self._file.open(encoding="utf-8")
         self._taken: list[Taken] = []
+        self._begun = ""  # a line that was read while it was written
         command = [sys.executable, "-m", __spec__.name, str(self.port), str(self._file), str(delay)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL)
         answered(self.port)
 
     def taken(self) -> Sequence[Taken]:
         """All mails so far, in their order."""
-        for line in self._read:
+        *whole, self._begun = (self._begun + self._read.read()).split("\n")
+        for line in whole:
             at, message_id = line.split()
             self._taken.append(Taken(float(at), message_id))
         return self._taken

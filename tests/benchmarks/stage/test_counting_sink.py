@@ -40,3 +40,11 @@ def test_a_mail_that_is_cut_off_does_not_count(tmp_path: Path) -> None:
         taken = list(sink.taken())
 
     assert taken == []
+
+
+def test_a_line_that_is_read_while_it_is_written_counts_once_it_is_whole(tmp_path: Path) -> None:
+    with CountingSink(tmp_path) as sink, sink._file.open("a", encoding="utf-8", newline="") as file:
+        print("1.5 <a>\n2.5 <b", end="", file=file, flush=True)
+        assert [taken.message_id for taken in sink.taken()] == ["<a>"]
+        print("c>", file=file, flush=True)
+        assert [(taken.at, taken.message_id) for taken in sink.taken()] == [(1.5, "<a>"), (2.5, "<bc>")]
