@@ -220,15 +220,14 @@ def told(run: Stage, name: str, *, repeats: int = 0) -> Iterator[Case]:
 
 
 def repeats_by_fault(taken: Sequence[Taken], faults_at: Sequence[float]) -> Counter[int]:
-    """How many Message-IDs came more than once, by the first fault after they came for the first time."""
-    first: dict[str, float] = {}
+    """How often a Message-ID came again, by the first fault after it came the time before."""
+    before: dict[str, float] = {}
     found: Counter[int] = Counter()
     for each in taken:
-        if each.message_id not in first:
-            first[each.message_id] = each.at
-            continue
-        at = first[each.message_id]
-        found[next((number for number, fault in enumerate(faults_at) if fault >= at), len(faults_at))] += 1
+        if each.message_id in before:
+            at = before[each.message_id]
+            found[next((number for number, fault in enumerate(faults_at) if fault >= at), len(faults_at))] += 1
+        before[each.message_id] = each.at
     return found
 
 

@@ -18,3 +18,9 @@ def test_a_repeat_after_the_last_fault_is_not_hidden() -> None:
     repeats = repeats_by_fault([Taken(3.0, "a"), Taken(4.0, "a")], faults_at=[2.5])
 
     assert repeats == {1: 1}
+
+
+def test_one_that_two_faults_repeat_counts_once_for_each() -> None:
+    repeats = repeats_by_fault([Taken(1.0, "a"), Taken(3.0, "a"), Taken(6.0, "a")], faults_at=[2.5, 5.0])
+
+    assert repeats == {0: 1, 1: 1}
