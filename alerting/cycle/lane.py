@@ -103,8 +103,9 @@ class Lane:
         """Organisations in turn with what waits here already: a single alert waits for no more than its claim."""
         with self._lock:
             for ready in several:
+                unfinished = self._unfinished + 1
                 self._queue.put(ready)
-                self._unfinished += 1
+                self._unfinished = unfinished
         if self._driver is not None:
             self._driver.wake()
         if not self._call_thread() and not self._seats:
@@ -268,8 +269,10 @@ class Lane:
                 return None
             if self._free:
                 return _Job(self._queue.take(), self._free.pop())
-            self._seats += 1
-            return _Job(self._queue.take(), None)
+            seats = self._seats + 1
+            job = _Job(self._queue.take(), None)
+            self._seats = seats
+            return job
 
     def _do(self, job: _Job) -> None:
         seat = job.seat

@@ -21,7 +21,7 @@ def in_turn(several: Iterable[One], *, owner: Callable[[One], Hashable]) -> Iter
 class Turns(Generic[One]):
     """A queue whose owners take turns, whenever what they have came. The caller sees to threads.
 
-    If there is no memory to put something, what was put before it is in the queue. Nothing is lost by taking.
+    What raises for want of memory has changed nothing: how many wait is worked out before anything is moved.
     """
 
     def __init__(self, *, owner: Callable[[One], Hashable]) -> None:
@@ -35,18 +35,19 @@ class Turns(Generic[One]):
 
     def put(self, one: One) -> None:
         """Behind all others of its owner."""
-        owner = self._owner(one)
+        owner, waiting = self._owner(one), self._waiting + 1
         share = self._shares.get(owner)
         if share is None:
             self._shares[owner] = deque((one,))
         else:
             share.append(one)
-        self._waiting += 1
+        self._waiting = waiting
 
     def put_back(self, one: One) -> None:
         """Before all others: it had its turn."""
+        waiting = self._waiting + 1
         self._back.appendleft(one)
-        self._waiting += 1
+        self._waiting = waiting
 
     def first(self) -> One:
         """What `take` takes next. Raises `LookupError` when nothing waits."""
@@ -54,6 +55,7 @@ class Turns(Generic[One]):
 
     def take(self) -> One:
         """Raises `LookupError` when nothing waits."""
+        waiting = self._waiting - 1
         if self._back:
             one = self._back.popleft()
         else:
@@ -64,7 +66,7 @@ class Turns(Generic[One]):
                 self._shares.move_to_end(owner)
             else:
                 del self._shares[owner]
-        self._waiting -= 1
+        self._waiting = waiting
         return one
 
     def _whose_turn(self) -> Hashable:
