@@ -311,10 +311,8 @@ class Lane:
 
     def _not_begun(self) -> list[Ready]:
         """What waits in the queue, taken out of it; called with the lock."""
-        left = []
-        while self._queue:
-            left.append(self._queue.take())
-            self._unfinished -= 1
+        left = [self._queue.take() for _ in range(len(self._queue))]
+        self._unfinished -= len(left)
         return left
 
     def _finish(self) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from django.db import connection, transaction
 from psycopg import Cursor
 
+from alerting.cycle.memory import lacks_memory, room_give_back
+
 # The planner thinks of the average organisation and would sort or read all of the one that has a million rows waiting;
 # it has seen how many messages are held at a moment when none was, and would go through all leases for each message.
 # Nor is it asked again for each claim, which costs as much as taking twenty rows. And a way that is off looks so dear
@@ -33,7 +35,15 @@ def prepared_run(query: str, values: Sequence[Any] | Mapping[str, Any] | None = 
 
 @contextmanager
 def by_index() -> Iterator[None]:
-    """A transaction whose statements look rows up by index, each by itself, however many there are: by one plan."""
+    """A transaction whose statements look rows up by index, each by itself, however many there are: by one plan.
+
+    A lack of memory in it closes the connection.
+    """
     with transaction.atomic():
-        prepared_run(_BY_INDEX)
-        yield
+        try:
+            prepared_run(_BY_INDEX)
+            yield
+        except Exception as fault:
+            if lacks_memory(fault):
+                room_give_back()  # else it must be told to roll back: that takes memory too, and hides what was wrong
+            raise

@@ -84,8 +84,8 @@ _MESSAGE = """
 """
 # The length of the words stands at their beginning: however large they are, the server reads no more of them.
 _FIT = f"({' + '.join(f'octet_length({name})' for name in WORDS)} <= {MOST_BYTES_TOGETHER})"
-# Not as joins, which `OFFSET 0` keeps it from: the planner takes keys for few, and messages and leases too in a new
-# database, and would go through all of one for each of another.
+# Not as joins, and `OFFSET 0` is what keeps the planner from making one: in a new database it takes messages and leases
+# for few, and would go through all of one for each of the other.
 _HELD = """
     FROM unnest(%s::bigint[]) AS key(id) CROSS JOIN LATERAL (
         SELECT * FROM alerting_message WHERE alerting_message.id = key.id OFFSET 0
@@ -116,7 +116,8 @@ def large_message_rows(keys: Iterable[int], token: UUID) -> list[MessageRow]:
 
 def _message_rows(query: str, keys: Iterable[int], token: UUID) -> list[MessageRow]:
     with by_index():
-        return [MessageRow(*row) for row in prepared_run(query, [array_of(keys), token])]
+        found = prepared_run(query, [array_of(keys), token])
+    return [MessageRow(*row) for row in found]
 
 
 def user_rows(keys: Iterable[int]) -> dict[int, UserRow]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from itertools import chain, zip_longest
 from typing import Generic, TypeVar
 
 One = TypeVar("One")
@@ -12,10 +11,11 @@ One = TypeVar("One")
 
 def in_turn(several: Iterable[One], *, owner: Callable[[One], Hashable]) -> Iterator[One]:
     """The first of each owner, then the second of each that has one, and so on."""
-    shares: defaultdict[Hashable, list[One]] = defaultdict(list)
+    queue = Turns(owner=owner)
     for one in several:
-        shares[owner(one)].append(one)
-    return (one for one in chain.from_iterable(zip_longest(*shares.values())) if one is not None)
+        queue.put(one)
+    while queue:
+        yield queue.take()
 
 
 class Turns(Generic[One]):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from operator import itemgetter
+from typing import NoReturn
 
 import pytest
 
@@ -88,5 +90,32 @@ def test_nothing_is_lost_or_doubled_whatever_is_done_with_it(seed: int) -> None:
 
 def test_a_full_one_goes_out_as_a_claim_is_put_in_turn() -> None:
     several = [(owner, number) for owner, many in (("a", 5), ("b", 2), ("c", 9)) for number in range(many)]
+    rounds = [[("a", 0), ("b", 0), ("c", 0)], [("a", 1), ("b", 1), ("c", 1)]]
+    rounds += [[("a", number), ("c", number)] for number in (2, 3, 4)]
+    rounds += [[("c", number)] for number in (5, 6, 7, 8)]
+    expected = [one for each in rounds for one in each]
 
-    assert take_all(queue_of(*several)) == list(in_turn(several, owner=itemgetter(0)))
+    assert take_all(queue_of(*several)) == list(in_turn(several, owner=itemgetter(0))) == expected
+
+
+class NoRoom(int):
+    """A number with no memory for the next one."""
+
+    def __add__(self, other: object) -> NoReturn:
+        raise MemoryError
+
+    __sub__ = __add__
+
+
+@pytest.mark.parametrize("step", [lambda q: q.put(("a", 9)), lambda q: q.put_back(("a", 9)), lambda q: q.take()])
+def test_a_step_for_which_there_is_no_memory_changes_nothing(step: Callable[[Turns[One]], object]) -> None:
+    queue = queue_of(("a", 1), ("a", 2), ("b", 1))
+    queue._waiting = NoRoom(3)
+
+    with pytest.raises(MemoryError):
+        step(queue)
+
+    queue._waiting = 3
+    assert take_all(queue) == [("a", 1), ("b", 1), ("a", 2)]
+    with pytest.raises(LookupError):
+        queue.take()
